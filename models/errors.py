@@ -1,0 +1,64 @@
+"""Every error routecast raises on purpose.
+
+The tree::
+
+    RoutecastError
+    ├── ConfigError      the configuration file or environment is wrong
+    ├── DecodeError      bytes from a log are not what the contract says
+    ├── NoTarget         strict requirements left no target to choose
+    ├── StaleSnapshot    a snapshot is older than the caller allowed
+    └── QueueFull        the bounded waiting queue of a service has no room
+
+Nothing on the path of a request raises because data is old or missing: the router degrades and says so in the decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class RoutecastError(Exception):
+    """Root of all errors of this library."""
+
+
+class ConfigError(RoutecastError):
+    """The configuration cannot be used; the text names file, key, value and what is allowed."""
+
+
+class DecodeError(RoutecastError):
+    """A record does not follow the contract of its topic; the text says what was expected."""
+
+
+class NoTarget(RoutecastError):  # noqa: N818 - the name is what the caller asks for: a target; there is none
+    """No target meets requirements that were marked strict.
+
+    `reasons` holds, for every target of the service, why it was left out.
+    """
+
+    def __init__(self, service: str, reasons: Mapping[str, str]) -> None:
+        self.service = service
+        self.reasons = dict(reasons)
+        listed = "; ".join(f"{target!r}: {reason}" for target, reason in self.reasons.items()) or "the service has no targets"
+        super().__init__(f"no target of service {service!r} meets the requirements ({listed}): relax them or drop strict=True")
+
+
+class StaleSnapshot(RoutecastError):  # noqa: N818 - names the thing that is stale
+    """The newest snapshot is older than the caller allowed."""
+
+    def __init__(self, service: str, age_ms: float, allowed_ms: float) -> None:
+        self.service = service
+        self.age_ms = age_ms
+        self.allowed_ms = allowed_ms
+        super().__init__(
+            f"snapshot of service {service!r} is {age_ms:.0f} ms old, more than the {allowed_ms:.0f} ms allowed: "
+            "check that a worker is running and that this process can reach the log"
+        )
+
+
+class QueueFull(RoutecastError):  # noqa: N818 - names the state, as in asyncio.QueueFull
+    """The waiting queue of a service is full; `retry_after_ms` estimates when it will have room."""
+
+    def __init__(self, service: str, retry_after_ms: float) -> None:
+        self.service = service
+        self.retry_after_ms = retry_after_ms
+        super().__init__(f"the waiting queue of service {service!r} is full: retry in about {retry_after_ms:.0f} ms or lower the load")
