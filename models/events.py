@@ -1,0 +1,216 @@
+"""What emitters write to `routecast.events`: one struct per event type, decoded once, constraints declared.
+
+Field names are the contract. Times and durations are epoch milliseconds (integers or floats), ratios are 0..1, unknown fields
+are ignored. A record holds one JSON object or an array of objects.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple, NewType
+
+import msgspec
+
+TargetId = NewType("TargetId", str)
+"""One routable deployment: it has a provider, a model, a service and a region."""
+
+Outcome = Literal["ok", "error", "timeout", "rate_limited", "cancelled"]
+Urgency = Literal["low", "medium", "high"]
+
+CALLER_FAULTS = frozenset({"auth", "invalid_request", "content_filter", "context_length"})
+"""Values of `error_type` that are the caller's own: counted and shown, outside every ratio."""
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+EpochMs = Annotated[float, msgspec.Meta(ge=0, le=1e14)]
+DurationMs = Annotated[float, msgspec.Meta(ge=0, le=864e5)]
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
+Usd = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+
+
+class DecisionRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """How a router came to a target, as logged with the request: what off-policy evaluation needs."""
+
+    policy: Text
+    snapshot: tuple[int, int]
+    """(term, seq) of the snapshot that was read; (0, 0) before the first."""
+    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    candidates: str = "0"
+    """Bit mask of the allowed targets in snapshot order, hexadecimal."""
+    forced: str = ""
+    """Why the draw was not the plain one (`urgent`, `preferred`, `fallback`, `single`); empty otherwise."""
+    hedge: bool = False
+    arm: str = ""
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
+    at_ms: EpochMs
+    """When it happened, by the emitter's clock."""
+    emitter: str = ""
+    """`host-pid-random`, renewed after a fork."""
+
+
+class _RequestEvent(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    request_id: Text
+    target: Text
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    """Counts from 1; with `request_id` it names one call."""
+    provider: str = ""
+    model: str = ""
+    service: str = ""
+    region: str = ""
+    caller_region: str = ""
+
+
+class Started(_RequestEvent, frozen=True, kw_only=True, omit_defaults=True, tag="request.started", gc=False):
+    """A call to a target began."""
+
+    deadline_ms: DurationMs | None = None
+    stream: bool = False
+    input_tokens: Count | None = None
+    max_output_tokens: Count | None = None
+    urgency: Urgency = "medium"
+    decision: DecisionRef | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What the provider's headers said is left of its rate limits."""
+
+    remaining_requests: Count | None = None
+    remaining_tokens: Count | None = None
+    reset_ms: DurationMs | None = None
+
+
+class Completed(_RequestEvent, frozen=True, kw_only=True, omit_defaults=True, tag="request.completed", gc=False):
+    """A call ended. Self-contained: it counts even if its start was never seen."""
+
+    started_at_ms: EpochMs
+    duration_ms: DurationMs
+    outcome: Outcome
+    start_reported: bool = True
+    """False where the emitter wrote no `request.started` for this call (never asked to, or dropped when its buffer was full)."""
+    ttft_ms: DurationMs | None = None
+    error_type: str = ""
+    http_status: Annotated[int, msgspec.Meta(ge=100, le=599)] | None = None
+    retry_after_ms: DurationMs | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Usd | None = None
+    quality: Ratio | None = None
+    satisfaction: Ratio | None = None
+    limits: Limits | None = None
+    decision: DecisionRef | None = None
+
+
+class Feedback(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="request.feedback", gc=False):
+    """Quality or satisfaction that became known later; it carries what is needed to find the request's window."""
+
+    request_id: Text
+    target: Text
+    completed_at_ms: EpochMs
+    quality: Ratio | None = None
+    satisfaction: Ratio | None = None
+
+
+class Resources(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.resources", gc=False):
+    """What a target says of itself."""
+
+    target: Text
+    cpu: Ratio | None = None
+    memory: Ratio | None = None
+    network_ms: DurationMs | None = None
+    queue_depth: Count | None = None
+    capacity: Count | None = None
+
+
+class DecisionCount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """How many decisions of one router had these labels since its last report."""
+
+    service: Text
+    policy: Text
+    count: Count
+    outcome: str = ""
+    reason: str = ""
+
+
+class RouterStats(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="router.stats", gc=False):
+    """Sign of life of a router, every 10 s."""
+
+    services: tuple[str, ...] = ()
+    decisions: tuple[DecisionCount, ...] = ()
+    decision_us_p50: float | None = None
+    decision_us_p99: float | None = None
+    snapshot_age_ms: float | None = None
+    queue: Count = 0
+    dropped: Count = 0
+    """Events this process dropped because its buffer was full, since it started."""
+
+
+class Tripped(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.tripped", gc=False):
+    """A router's breaker changed state."""
+
+    target: Text
+    state: Literal["open", "closed"] = "open"
+    reason: str = ""
+
+
+class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.control", gc=False):
+    """An operator's word about one target."""
+
+    target: Text
+    action: Literal["drain", "resume", "set_weight"]
+    weight: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
+
+
+class Marker(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="marker", gc=False):
+    """A note on the time axis (a deployment, an experiment), shown to people."""
+
+    title: Text
+    text: str = ""
+
+
+Event = Started | Completed | Feedback | Resources | RouterStats | Tripped | Control | Marker
+
+
+class BadEvent(NamedTuple):
+    """An object that could not be decoded and why; it goes to the dead letters."""
+
+    raw: bytes
+    reason: str
+
+
+_encoder = msgspec.json.Encoder()
+_one = msgspec.json.Decoder(Event)
+_many = msgspec.json.Decoder(list[Event])
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def encode_events(events: list[Event]) -> bytes:
+    """The JSON array of these events, UTF-8, defaults left out."""
+    return _encoder.encode(events)
+
+
+def decode_events(record: bytes) -> tuple[list[Event], list[BadEvent]]:
+    """The events of one record and what of it was bad: one bad object never spoils its array."""
+    try:
+        return (_many.decode(record) if record[:1] == b"[" else _decode_loose(record)), []
+    except msgspec.DecodeError as error:
+        return _decode_each(record, str(error))
+
+
+def _decode_loose(record: bytes) -> list[Event]:
+    return _many.decode(record) if record.lstrip()[:1] == b"[" else [_one.decode(record)]
+
+
+def _decode_each(record: bytes, reason: str) -> tuple[list[Event], list[BadEvent]]:
+    try:
+        raws = _raws.decode(record)
+    except msgspec.DecodeError:
+        return [], [BadEvent(record, reason)]
+    good: list[Event] = []
+    bad: list[BadEvent] = []
+    for raw in raws:
+        try:
+            good.append(_one.decode(raw))
+        except msgspec.DecodeError as error:
+            bad.append(BadEvent(bytes(raw), str(error)))
+    return good, bad

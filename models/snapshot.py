@@ -1,0 +1,126 @@
+"""The routing snapshot (topic `routecast.scores`): what a router needs to know of the targets of one service, and no more."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from routecast.models.errors import DecodeError
+
+State = Literal["ok", "degraded", "open", "recovering", "rate_limited", "drained", "unknown"]
+
+QUANTILES = tuple((2 * i + 1) / 32 for i in range(16))
+"""The sixteen probabilities whose quantiles are published: midpoints, so that each stands for 1/16 of the requests."""
+
+MAX_TARGETS = 10_000
+
+
+class TargetScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One target as published. Symbols of the algorithm in brackets; times are seconds unless the name says otherwise."""
+
+    id: str
+    state: State = "unknown"
+    ramp: float = 1.0
+    """0..1: how much of its planned share a recovering target takes."""
+    time_s: float
+    """[T] Time of an average request of the service."""
+    service_s: float
+    """[S] Mean time of a request that meets no queue."""
+    capacity: float
+    """[ĉ] Concurrent requests it serves without making them wait, fitted."""
+    share: float
+    """[x] Planned share of the service's traffic, 0..1."""
+    in_flight: float
+    """Requests open when the snapshot was built."""
+    in_flight_mean: float
+    """[n*] Time-averaged requests in flight."""
+    oldest_open_ms: float = 0.0
+    cost_s: float
+    """[C] Expected cost of a success, in seconds."""
+    success: float
+    """[s] One-sided 80 % lower bound of the success ratio."""
+    fail_s: float
+    """[T_fail] Mean time of a failure."""
+    quality: float
+    quality_n: float = 0.0
+    """Quality observations behind `quality`; 0 = the configured prior."""
+    usd: float = 0.0
+    """Expected price of an average request, USD."""
+    headroom: float = 1.0
+    """0..1: free part of its rate limits."""
+    weight: float = 1.0
+    score: float = 0.0
+    load: float = 1.0
+    """Factor current_load, 0..1."""
+    history: float = 0.0
+    real_time: float = 0.0
+    n: float = 0.0
+    """Completed requests behind the estimates, decayed."""
+    ttft_ms: tuple[float, ...] = ()
+    """Quantiles of the time to first chunk at `QUANTILES`; where a target never streamed, of the whole duration. Empty: no evidence."""
+    tpot_ms: tuple[float, ...] = ()
+    """Quantiles of the time per output token; empty where a target never streamed."""
+
+
+class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Scores of one service. `(term, seq)` orders snapshots."""
+
+    service: str
+    term: int
+    seq: int
+    at_ms: float
+    period_ms: float
+    rate_per_s: float
+    """[λ] First attempts per second, all routers together."""
+    routers: int
+    t_ref_s: float
+    """[T_ref] Median of T over the targets."""
+    output_tokens: float = 0.0
+    """Expected output tokens of a request; 0 = unknown."""
+    input_tokens: float = 0.0
+    targets: tuple[TargetScore, ...]
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """(term, seq)."""
+        return (self.term, self.seq)
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(RoutingSnapshot)
+
+
+def encode_snapshot(snapshot: RoutingSnapshot) -> bytes:
+    """JSON of a snapshot; equal snapshots give equal bytes."""
+    return _encoder.encode(snapshot)
+
+
+def decode_snapshot(data: bytes) -> RoutingSnapshot:
+    """The snapshot of a record, checked and bounded.
+
+    Raises DecodeError when a field is missing, not finite or outside its range: a router ignores such a record.
+    """
+    try:
+        snapshot = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise DecodeError(f"not a routing snapshot: {error}") from error
+    if len(snapshot.targets) > MAX_TARGETS:
+        raise DecodeError(f"snapshot of service {snapshot.service!r} has {len(snapshot.targets)} targets, more than {MAX_TARGETS}")
+    for target in snapshot.targets:
+        _check(snapshot.service, target)
+    if not (math.isfinite(snapshot.at_ms) and 0 < snapshot.period_ms <= 3.6e6 and snapshot.rate_per_s >= 0 and snapshot.routers >= 0):
+        raise DecodeError(f"snapshot of service {snapshot.service!r}: period, rate or routers out of range")
+    return snapshot
+
+
+def _check(service: str, target: TargetScore) -> None:
+    positive = (target.time_s, target.service_s, target.capacity, target.cost_s)
+    ratios = (target.ramp, target.share, target.success, target.quality, target.headroom, target.score)
+    others = (target.in_flight, target.in_flight_mean, target.fail_s, target.usd, target.weight, target.n)
+    if not (all(0 < v < 1e9 for v in positive) and all(0 <= v <= 1 for v in ratios) and all(0 <= v < 1e9 for v in others)):
+        raise DecodeError(f"snapshot of service {service!r}: target {target.id!r} has a figure out of range")
+    for quantiles in (target.ttft_ms, target.tpot_ms):
+        if len(quantiles) not in {0, len(QUANTILES)} or list(quantiles) != sorted(quantiles):
+            raise DecodeError(f"snapshot of service {service!r}: quantiles of {target.id!r} must be {len(QUANTILES)} rising values or none")
