@@ -1,0 +1,184 @@
+"""Policies: how one target is drawn from the candidates. A policy is weights × cost × pick rule, a few lines each.
+
+Every policy returns the position it picked and its *propensity*, the exact probability of that pick given the candidates and the
+costs at that moment; policies that do not draw return 1. `rng` is a parameter, so tests are deterministic.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+
+EXPLORE = 0.01
+"""Share of the draws that are uniform over the candidates, so that logs stay usable for off-policy evaluation."""
+_DRAWS = 4
+_PEAK_TAU_S = 10.0
+
+
+class Table:
+    """Candidates of one class of requests under one snapshot, in an order that was shuffled for this snapshot.
+
+    All lists are in that order; `index` leads back to the router's own numbering. Position breaks ties of cost.
+    """
+
+    __slots__ = ("costs", "cumulative", "explore", "factors", "index", "scores", "weights")
+
+    def __init__(self, index: Sequence[int], costs: Sequence[float], shares: Sequence[float], scores: Sequence[float], factors: Sequence[float], *, explore: bool) -> None:
+        self.index = list(index)
+        self.costs = list(costs)
+        """Expected cost of each candidate in seconds before its load term."""
+        total = sum(shares)
+        self.weights = [share / total for share in shares] if total > 0 else [1.0 / len(index)] * len(index)
+        self.cumulative = [*accumulate(self.weights)][:-1]
+        self.scores = list(scores)
+        """Configured weight of each candidate × its score, for `weighted`; never all 0."""
+        self.factors = list(factors)
+        """Weighted sum of the four factors, for `greedy`."""
+        self.explore = explore
+
+
+class Own:
+    """What the router itself knows of every target, in its own numbering."""
+
+    __slots__ = ("in_flight", "latency_ms", "terms", "wheel", "weight")
+
+    def __init__(self, in_flight: list[int], terms: list[float], weight: list[float]) -> None:
+        self.in_flight = in_flight
+        self.terms = terms
+        """Load factor on the cost of each target."""
+        self.weight = weight
+        """Configured weights, > 0 where a target may be used at all."""
+        self.wheel = [0.0] * len(in_flight)
+        """State of the smooth weighted round robin."""
+        self.latency_ms = [0.0] * len(in_flight)
+        """Own peak-EWMA latency; 0 = never measured."""
+
+
+Pick = tuple[int, float]
+"""Position in the table and propensity."""
+
+Policy = Callable[[Table, Own, Sequence[float], random.Random], Pick]
+"""(candidates, own knowledge, costs now, random numbers) → pick."""
+
+
+def costs_now(table: Table, own: Own) -> list[float]:
+    """Expected cost in seconds of each candidate with its present load."""
+    terms = own.terms
+    return [cost * terms[i] for cost, i in zip(table.costs, table.index, strict=True)]
+
+
+def performance(table: Table, _own: Own, costs: Sequence[float], rng: random.Random) -> Pick:
+    """The cheapest of four draws from the planned shares; 1 % of the time a uniform draw."""
+    n = len(costs)
+    if n == 1:
+        return 0, 1.0
+    draw = rng.random
+    if table.explore and draw() < EXPLORE:
+        best = int(draw() * n)
+    else:
+        cumulative = table.cumulative
+        best = bisect_right(cumulative, draw())
+        for _ in range(_DRAWS - 1):
+            other = bisect_right(cumulative, draw())
+            if costs[other] < costs[best] or (costs[other] == costs[best] and other < best):
+                best = other
+    return best, least_of_draws(table, costs, best)
+
+
+def least_of_draws(table: Table, costs: Sequence[float], chosen: int) -> float:
+    """Probability with which `performance` picks `chosen`: 0.99·(Q⁴ − (Q − w)⁴) + 0.01/n, Q = weight of all that are not better."""
+    weights, cost = table.weights, costs[chosen]
+    if len(costs) == 1:
+        return 1.0
+    q = sum([w for c, w in zip(costs, weights, strict=True) if c >= cost])
+    if costs.count(cost) > 1:
+        q -= sum([weights[i] for i in range(chosen) if costs[i] == cost])
+    drawn = float(q**_DRAWS - max(0.0, q - weights[chosen]) ** _DRAWS)
+    return (1.0 - EXPLORE) * drawn + EXPLORE / len(costs) if table.explore else drawn
+
+
+def weighted(table: Table, _own: Own, _costs: Sequence[float], rng: random.Random) -> Pick:
+    """A draw in proportion to score × configured weight."""
+    return _draw(table.scores, rng)
+
+
+def configured(table: Table, own: Own, _costs: Sequence[float], rng: random.Random) -> Pick:
+    """A draw in proportion to the configured weights alone: what is left with adaptation switched off."""
+    return _draw([own.weight[i] for i in table.index], rng)
+
+
+def uniform(table: Table, _own: Own, _costs: Sequence[float], rng: random.Random) -> Pick:
+    """Any candidate, all equally likely."""
+    n = len(table.index)
+    return int(rng.random() * n), 1.0 / n
+
+
+def least_connections(table: Table, own: Own, _costs: Sequence[float], _rng: random.Random) -> Pick:
+    """The candidate with the fewest of this router's requests open, per weight."""
+    loads = [own.in_flight[i] / own.weight[i] for i in table.index]
+    return loads.index(min(loads)), 1.0
+
+
+def round_robin(table: Table, own: Own, _costs: Sequence[float], _rng: random.Random) -> Pick:
+    """Smooth weighted round robin over the candidates."""
+    wheel = own.wheel
+    for i in table.index:
+        wheel[i] += own.weight[i]
+    turns = [wheel[i] for i in table.index]
+    best = turns.index(max(turns))
+    wheel[table.index[best]] -= sum([own.weight[i] for i in table.index])
+    return best, 1.0
+
+
+def greedy(table: Table, _own: Own, _costs: Sequence[float], _rng: random.Random) -> Pick:
+    """The best weighted sum of the published factors: what a fleet must not do, kept for comparison."""
+    return table.factors.index(max(table.factors)), 1.0
+
+
+def peak_ewma(table: Table, own: Own, _costs: Sequence[float], rng: random.Random) -> Pick:
+    """The better of two distinct candidates by own peak-EWMA latency × (own in-flight + 1): for when snapshots stay away."""
+    n = len(table.index)
+    if n == 1:
+        return 0, 1.0
+    measured = [latency for latency in own.latency_ms if latency > 0]
+    usual = sum(measured) / len(measured) if measured else 1.0
+    costs = [(own.latency_ms[i] or usual) * (own.in_flight[i] + 1) for i in table.index]
+    first = int(rng.random() * n)
+    second = (first + 1 + int(rng.random() * (n - 1))) % n
+    best = min(first, second, key=lambda position: (costs[position], position))
+    worse = sum(costs[i] > costs[best] or (costs[i] == costs[best] and i > best) for i in range(n))
+    return best, 2.0 * worse / (n * (n - 1))
+
+
+def _draw(weights: Sequence[float], rng: random.Random) -> Pick:
+    total = sum(weights)
+    if total <= 0:
+        return int(rng.random() * len(weights)), 1.0 / len(weights)
+    cumulative = [*accumulate(weights)]
+    best = min(bisect_right(cumulative, rng.random() * total), len(weights) - 1)
+    return best, weights[best] / total
+
+
+POLICIES: Mapping[str, Policy] = {
+    "performance": performance,
+    "auto": performance,
+    "weighted": weighted,
+    "least_connections": least_connections,
+    "round_robin": round_robin,
+    "greedy": greedy,
+    "random": uniform,
+    "configured": configured,
+    "peak_ewma": peak_ewma,
+}
+"""By the name used in the configuration and in logs. `auto` is `performance` until evidence from logged propensities says otherwise."""
+
+
+def update_peak_ewma(latency_ms: float, observed_ms: float, since_s: float) -> float:
+    """Peak-EWMA: jumps up at once, fades with 10 s (Finagle's peak EWMA load metric)."""
+    if observed_ms > latency_ms:
+        return observed_ms
+    keep = math.exp(-since_s / _PEAK_TAU_S)
+    return latency_ms * keep + observed_ms * (1.0 - keep)

@@ -1,0 +1,213 @@
+"""Which targets a class of requests may go to, and what each of them costs it: requirements → table of candidates.
+
+Built once per snapshot and class of requests, then reused for every decision.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from routecast.analytics.balance import Table
+from routecast.models.config import Routing, TargetConfig
+from routecast.models.decision import Decision, Explanation
+from routecast.models.errors import NoTarget
+from routecast.models.requirements import Requirements
+from routecast.models.snapshot import RoutingSnapshot, State, TargetScore
+
+IN_TIME = 0.95
+IN_TIME_URGENT = 0.99
+_LEAST_N = 10
+_FLOOR = 0.02
+_REQUIREMENTS_NORM = 0.15
+_USABLE: frozenset[State] = frozenset({"ok", "degraded", "recovering", "unknown"})
+
+
+class View(NamedTuple):
+    """A router's own targets as its newest snapshot shows them."""
+
+    snapshot: RoutingSnapshot | None
+    targets: Sequence[TargetConfig]
+    entries: Sequence[TargetScore]
+    """In the order of `targets`; made from the configuration where the snapshot is silent."""
+    bits: Sequence[int]
+    """Bit of each target in the candidate mask: its place in the snapshot, those it does not know behind."""
+
+
+class Fitness(NamedTuple):
+    """How one target meets the requirements."""
+
+    factor: float
+    """P(in time)·min(1, quality/threshold)·min(1, success/required), 0..1."""
+    unmet: tuple[str, ...]
+    """What it is known not to meet."""
+    unknown: tuple[str, ...]
+    """What there is too little evidence to tell."""
+
+
+class Candidates:
+    """The table of a class of requests, and what explains a decision made from it."""
+
+    def __init__(self, view: View, routing: Routing, requirements: Requirements, chosen: Sequence[int], fitness: Sequence[Fitness], forced: str, rng: random.Random) -> None:
+        self.view = view
+        self.routing = routing
+        self.requirements = requirements
+        self.fitness = fitness
+        self.forced = forced
+        order = list(chosen)
+        rng.shuffle(order)
+        entries = [view.entries[i] for i in order]
+        self.table = Table(
+            order,
+            [_cost(entry, fitness[i].factor, routing, requirements) for entry, i in zip(entries, order, strict=True)],
+            [max(entry.share * entry.ramp, _FLOOR * entry.ramp / len(view.entries)) for entry in entries],
+            [entry.score * entry.weight * entry.ramp for entry in entries],
+            [weighted_factors(entry, fitness[i].factor, routing) for entry, i in zip(entries, order, strict=True)],
+            explore=requirements.urgency != "high",
+        )
+        self.mask = f"{sum(1 << view.bits[i] for i in order):x}"
+        self.preferred: Candidates | None = None
+
+    def explain(self, decision: Decision) -> Explanation:
+        """The long form of a decision made from these candidates."""
+        from routecast.analytics.explain import explain  # noqa: PLC0415 - the long form is rare and knows the short one
+
+        return explain(self, decision)
+
+
+def candidates(view: View, routing: Routing, requirements: Requirements, tried: Collection[str], rng: random.Random) -> Candidates:
+    """Filter the targets of `view` for a class of requests; targets in `tried` have failed it already.
+
+    Raises NoTarget when every target is excluded by the caller, or when none qualifies and the requirements are strict.
+    """
+    left = [i for i, target in enumerate(view.targets) if not matches(target, requirements.excluded)]
+    if not left:
+        raise NoTarget(routing_service(view), {target.id: "excluded by the caller" for target in view.targets})
+    untried = [i for i in left if view.targets[i].id not in tried] or left
+    fitness = [judge(view, i, requirements) for i in range(len(view.targets))]
+    healthy = [i for i in untried if view.entries[i].state in _USABLE and view.entries[i].headroom > 0 and view.targets[i].weight > 0]
+    qualified = [i for i in healthy if not fitness[i].unmet]
+    if not qualified and requirements.strict:
+        raise NoTarget(routing_service(view), {t.id: why_not(view, i, tried, fitness[i], requirements) for i, t in enumerate(view.targets)})
+    chosen = qualified or healthy or untried
+    forced = "urgent" if requirements.urgency == "high" else "" if qualified else "unmet" if healthy else "fallback"
+    made = Candidates(view, routing, requirements, chosen, fitness, forced, rng)
+    liked = [i for i in chosen if matches(view.targets[i], requirements.preferred)]
+    if liked and len(liked) < len(chosen):
+        made.preferred = Candidates(view, routing, requirements, liked, fitness, "preferred", rng)
+    return made
+
+
+def routing_service(view: View) -> str:
+    """The service a view belongs to."""
+    return view.targets[0].service if view.targets else ""
+
+
+def matches(target: TargetConfig, names: Sequence[str]) -> bool:
+    """Whether an id of the caller's means this target: as a target first, then as a provider."""
+    return target.id in names or target.provider in names
+
+
+def judge(view: View, i: int, requirements: Requirements) -> Fitness:
+    """How target `i` meets the requirements; too little evidence passes and is named."""
+    target, entry = view.targets[i], view.entries[i]
+    factor, unmet, unknown = 1.0, list[str](), list[str]()
+    deadline_ms = requirements.rounded_deadline_ms
+    if deadline_ms is not None:
+        if not entry.ttft_ms:
+            unknown.append("response time")
+        else:
+            probability = in_time(entry, deadline_ms, expected_output(view.snapshot, requirements))
+            factor *= probability
+            if probability < (IN_TIME_URGENT if requirements.urgency == "high" else IN_TIME):
+                unmet.append(f"in time with only {probability:.0%} probability")
+    if requirements.least_quality is not None:
+        factor *= min(1.0, entry.quality / requirements.least_quality) if requirements.least_quality > 0 else 1.0
+        _compare("quality", entry.quality, requirements.least_quality, known=entry.quality_n > 0, unmet=unmet, unknown=unknown)
+    if requirements.reliability is not None:
+        factor *= min(1.0, entry.success / requirements.reliability) if requirements.reliability > 0 else 1.0
+        _compare("success ratio", entry.success, requirements.reliability, known=entry.n >= _LEAST_N, unmet=unmet, unknown=unknown)
+    if requirements.region is not None and target.region != requirements.region:
+        unmet.append(f"in region {target.region!r}")
+    if requirements.max_cost_usd is not None:
+        usd = entry.usd * token_scale(requirements)
+        if usd > requirements.max_cost_usd:
+            unmet.append(f"costs {usd:.4g} USD")
+    return Fitness(factor, tuple(unmet), tuple(unknown))
+
+
+def _compare(name: str, value: float, least: float, *, known: bool, unmet: list[str], unknown: list[str]) -> None:
+    if not known:
+        unknown.append(name)
+    elif value < least:
+        unmet.append(f"{name} {value:.3g}")
+
+
+def in_time(entry: TargetScore, deadline_ms: float, output_tokens: float) -> float:
+    """P(TTFT + tokens·TPOT ≤ deadline), the two taken as independent, from their sixteen published quantiles each."""
+    first = np.array(entry.ttft_ms)
+    rest = np.array(entry.tpot_ms) * max(0.0, output_tokens - 1) if entry.tpot_ms else np.zeros(1)
+    return float((first[:, None] + rest <= deadline_ms).mean())
+
+
+def token_scale(requirements: Requirements) -> float:
+    """Factor on the expected tokens: half for a trivial context, one and a half for a complex one, 1 where nothing was said."""
+    return 1.0 if requirements.complexity is None else 0.5 + requirements.complexity
+
+
+def expected_output(snapshot: RoutingSnapshot | None, requirements: Requirements) -> float:
+    """Output tokens to expect of a request of this class."""
+    return (snapshot.output_tokens if snapshot else 0.0) * token_scale(requirements)
+
+
+def weighted_factors(entry: TargetScore, requirements_factor: float, routing: Routing) -> float:
+    """Weighted sum of the four factors."""
+    weights = routing.factor_weights
+    parts = ((weights.current_load, entry.load), (weights.history, entry.history), (weights.real_time, entry.real_time), (weights.requirements, requirements_factor))
+    return sum(weight * factor for weight, factor in parts)
+
+
+def _cost(entry: TargetScore, factor: float, routing: Routing, requirements: Requirements) -> float:
+    usd = routing.usd_per_second
+    extra_price = entry.usd / usd if usd > 0 and requirements.urgency == "low" else 0.0
+    return (entry.cost_s + extra_price) * (1.0 + routing.factor_weights.requirements / _REQUIREMENTS_NORM * (1.0 - factor))
+
+
+def why_not(view: View, i: int, tried: Collection[str], fitness: Fitness, requirements: Requirements) -> str:
+    """Why target `i` is no candidate; empty where it is."""
+    target, entry = view.targets[i], view.entries[i]
+    if matches(target, requirements.excluded):
+        return "excluded by the caller"
+    if target.id in tried:
+        return "already tried"
+    if entry.state not in _USABLE:
+        return entry.state.replace("_", " ")
+    if entry.headroom <= 0:
+        return "no headroom left in its rate limit"
+    if target.weight <= 0:
+        return "weight 0"
+    return ", ".join(fitness.unmet)
+
+
+def bootstrap(targets: Sequence[TargetConfig]) -> list[TargetScore]:
+    """What the configuration alone says of the targets."""
+    total = sum(target.weight for target in targets) or 1.0
+    return [
+        TargetScore(
+            id=t.id, time_s=1.0, service_s=1.0, capacity=float(t.capacity or 4), share=min(1.0, t.weight / total), in_flight=0.0, in_flight_mean=0.0,
+            cost_s=1.0, success=0.5, fail_s=1.0, quality=t.quality_prior, weight=t.weight, score=0.5, history=0.5, real_time=0.5,
+        )
+        for t in targets
+    ]  # fmt: skip
+
+
+def view_of(snapshot: RoutingSnapshot | None, targets: Sequence[TargetConfig]) -> View:
+    """The router's own targets as a snapshot shows them: it never brings in one that the configuration does not know."""
+    known: Mapping[str, tuple[int, TargetScore]] = {t.id: (bit, t) for bit, t in enumerate(snapshot.targets)} if snapshot else {}
+    fallback = bootstrap(targets)
+    entries = [known[t.id][1] if t.id in known else fallback[i] for i, t in enumerate(targets)]
+    bits = [known[t.id][0] if t.id in known else len(known) + i for i, t in enumerate(targets)]
+    return View(snapshot, targets, entries, bits)

@@ -1,0 +1,116 @@
+"""How busy every target is as one router sees it: the snapshot's in-flight, aged, corrected by what this router did since.
+
+n̂ = n* + (n − n*)·δ + 0.6·R·(own − [a·n* + (own at publish − a·n*)·δ]), δ = exp(−age/S), a = the router's share of the traffic,
+R = min(64, 1/a): what a router sees of its own traffic stands for that of the others. Utilisation u = max(1, n̂+1)/ĉ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from routecast.models.snapshot import RoutingSnapshot
+
+REFRESH_MS = 250.0
+"""Constants that depend on the age of the snapshot are renewed this often."""
+_OWN_WEIGHT = 0.6
+_MOST_REPLICAS = 64.0
+_WIDEN_PERIODS = 2.0
+_ALONE_PERIODS = 10.0
+_RATE_TAU_S = 10.0
+_FLOOR = 0.5
+_DELAY_FROM = 0.8
+_DELAY_SLOPE = 5.0
+
+
+class OwnRate:
+    """First attempts per second of this router, an unbiased exponential average over 10 s."""
+
+    def __init__(self) -> None:
+        self._count = self._seconds = 0.0
+        self.pending = 0
+
+    def refresh(self, elapsed_s: float) -> None:
+        """Fold in the requests of the last `elapsed_s`."""
+        decay = math.exp(-elapsed_s / _RATE_TAU_S)
+        self._count = self._count * decay + self.pending
+        self._seconds = self._seconds * decay + elapsed_s
+        self.pending = 0
+
+    def share(self, rate_per_s: float, routers: int) -> float:
+        """This router's share of a service that gets `rate_per_s`, in (0, 1]; before any arrival, one of `routers` equals."""
+        if self._count <= 0:
+            return 1.0 / max(1, routers)
+        return min(1.0, max(self._count / self._seconds / rate_per_s, 1e-6))
+
+
+class Target(NamedTuple):
+    """What of the snapshot bears on load."""
+
+    in_flight: float
+    in_flight_mean: float
+    capacity: float
+    service_s: float
+
+
+class Contention:
+    """Own in-flight and the load term of every target of one service, kept up to date at each start and end."""
+
+    def __init__(self, n: int, power: float) -> None:
+        self.own = [0] * n
+        self.terms = [1.0] * n
+        """Factor on a target's cost, ≥ 0.5: max(0.5, u)·(1 + 5·max(0, u − 0.8)), to the configured power."""
+        self._power = power
+        self._targets: list[Target] = []
+        self._base = [0.0] * n
+        self._per_own = [0.0] * n
+        self._at_publish = [0] * n
+        self._snapshot: RoutingSnapshot | None = None
+
+    def take(self, snapshot: RoutingSnapshot, targets: Sequence[Target], own_at_publish: Sequence[int]) -> None:
+        """Use a new snapshot; `targets` and `own_at_publish` are in the router's order."""
+        self._snapshot = snapshot
+        self._targets = list(targets)
+        self._at_publish = list(own_at_publish)
+
+    def refresh(self, now_ms: float, share: float) -> None:
+        """Renew what depends on the age of the snapshot and on the router's share of the traffic."""
+        if self._snapshot is None:
+            return
+        age_ms = max(0.0, now_ms - self._snapshot.at_ms)
+        fresh = age_ms <= _WIDEN_PERIODS * self._snapshot.period_ms
+        replicas = _OWN_WEIGHT * min(_MOST_REPLICAS, 1.0 / share)
+        for i, target in enumerate(self._targets):
+            delta = math.exp(-age_ms / 1000 / target.service_s) if fresh else 0.0
+            mean = target.in_flight_mean
+            expected_own = share * mean + (self._at_publish[i] - share * mean) * delta
+            self._base[i] = (mean + (target.in_flight - mean) * delta - replicas * expected_own + 1.0) / target.capacity
+            self._per_own[i] = replicas / target.capacity
+            self._update(i)
+
+    def started(self, i: int) -> None:
+        """One more of this router's requests is open at target `i`."""
+        self.own[i] += 1
+        self._update(i)
+
+    def finished(self, i: int) -> None:
+        """One of this router's requests at target `i` ended."""
+        self.own[i] -= 1
+        self._update(i)
+
+    def utilisation(self, i: int) -> float:
+        """Estimated u of target `i`; may exceed 1."""
+        least = 1.0 / self._targets[i].capacity if self._targets else 0.0
+        return max(least, self._base[i] + self._per_own[i] * self.own[i])
+
+    def _update(self, i: int) -> None:
+        u = self.utilisation(i)
+        term = u if u > _FLOOR else _FLOOR
+        if u > _DELAY_FROM:
+            term *= 1.0 + _DELAY_SLOPE * (u - _DELAY_FROM)
+        self.terms[i] = term if self._power == 1.0 else term**self._power
+
+    def alone(self, now_ms: float) -> bool:
+        """Whether the snapshot is so old (10 periods) that only the router's own measurements count."""
+        return self._snapshot is None or now_ms - self._snapshot.at_ms > _ALONE_PERIODS * self._snapshot.period_ms

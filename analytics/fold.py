@@ -1,0 +1,333 @@
+"""The fold: events of one partition in offset order → pane rows and totals rows, with fences, watermark and lateness.
+
+What makes it exact through redelivery, crashes and rebalances:
+
+- a row carries its *fence*, the last offset applied to it; an offset at or below a row's fence is skipped for that row alone;
+- the *watermark* is the latest event time seen, never ahead of the append time, stored with the totals: lateness and expiry are
+  functions of offsets alone;
+- a flush writes the dirty panes first and the totals row of chunk 0 last, which makes it a consistent cut;
+- requests still open when their pane expires are booked `lost`, so what is in flight cannot leak.
+
+Ordering: `apply` wants the offsets of a partition in rising order; an offset that comes again changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from routecast.analytics.pane import MILLION, Pane, ln_ms
+from routecast.models.events import CALLER_FAULTS, Completed, Event, Feedback, Resources, RouterStats, Started
+from routecast.models.rows import (
+    CHUNK_TARGETS,
+    KEPT_MS,
+    PANE_MS,
+    PaneRow,
+    RouterSeen,
+    TargetTotals,
+    TotalsRow,
+    encode_row,
+    pane_key,
+    totals_key,
+)
+
+AHEAD_MS = 60_000
+"""Events stamped further ahead of their append time than this are clamped to it."""
+
+ROUTER_SEEN_MS = 30_000
+"""A router that was silent for longer is gone."""
+
+Record = tuple[bytes, bytes | None]
+"""Key and value for the changelog; None is a tombstone."""
+
+
+class _PaneChunk:
+    __slots__ = ("dirty", "fence", "targets")
+
+    def __init__(self, fence: int = -1) -> None:
+        self.fence = fence
+        self.targets: dict[str, Pane] = {}
+        self.dirty = True
+
+
+class _Chunk:
+    __slots__ = ("dirty", "fence", "number", "targets")
+
+    def __init__(self, number: int, fence: int = -1) -> None:
+        self.number = number
+        self.fence = fence
+        self.targets: dict[str, TargetTotals] = {}
+        self.dirty = True
+
+
+class PartitionFold:
+    """State of the fold for one partition."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.offset = -1
+        self.watermark_ms = 0.0
+        self._chunks: list[_Chunk] = [_Chunk(0)]
+        self._chunk_of: dict[str, _Chunk] = {}
+        self._panes: dict[int, dict[int, _PaneChunk]] = {}
+        self._routers: dict[str, RouterSeen] = {}
+        self._events = self._bad = self._clamped = 0
+        self._tombstones: list[bytes] = []
+        self._applying = -1
+
+    @classmethod
+    def restored(cls, partition: int, rows: Iterable[PaneRow | TotalsRow]) -> PartitionFold:
+        """The fold as its newest rows tell it; `offset` is where reading the events goes on after."""
+        fold = cls(partition)
+        best: dict[tuple[int, int], PaneRow | TotalsRow] = {}
+        for row in rows:
+            key = (row.pane_ms if isinstance(row, PaneRow) else -1, row.chunk)
+            if key not in best or row.fence >= best[key].fence:
+                best[key] = row
+        for row in sorted((r for r in best.values() if isinstance(r, TotalsRow)), key=lambda r: r.chunk):
+            fold._restore_totals(row)
+        for row in best.values():
+            if isinstance(row, PaneRow):
+                fold._restore_pane(row)
+        return fold
+
+    def _restore_totals(self, row: TotalsRow) -> None:
+        while len(self._chunks) <= row.chunk:
+            self._chunks.append(_Chunk(len(self._chunks)))
+        chunk = self._chunks[row.chunk]
+        chunk.fence, chunk.dirty = row.fence, False
+        for totals in row.targets:
+            chunk.targets[totals.target] = totals
+            self._chunk_of[totals.target] = chunk
+        if row.chunk == 0:
+            self.offset, self.watermark_ms = row.fence, row.watermark_ms
+            self._events, self._bad, self._clamped = row.events, row.bad, row.clamped
+            self._routers = {seen.emitter: seen for seen in row.routers}
+
+    def _restore_pane(self, row: PaneRow) -> None:
+        if self._expired(row.pane_ms):
+            self._tombstones.append(pane_key(self.partition, row.pane_ms, row.chunk))
+            return
+        chunk = self._panes.setdefault(row.pane_ms, {})[row.chunk] = _PaneChunk(row.fence)
+        chunk.targets = {target.target: Pane.restored(target) for target in row.targets}
+        chunk.dirty = False
+
+    def apply(self, offset: int, append_ms: float, events: Sequence[Event], bad: int = 0) -> None:
+        """Fold one record: its offset, the log's append time (epoch ms), its events and how many of its objects were bad."""
+        if offset <= self.offset:
+            return
+        self._applying = offset
+        if offset > self._chunks[0].fence:
+            self._events += len(events)
+            self._bad += bad
+            self._chunks[0].dirty = True
+        for event in events:
+            at_ms = event.at_ms
+            if at_ms > append_ms + AHEAD_MS:
+                at_ms = append_ms
+                if offset > self._chunks[0].fence:
+                    self._clamped += 1
+            self.watermark_ms = max(self.watermark_ms, min(at_ms, append_ms))
+            self._dispatch(event, at_ms)
+        self.offset = offset
+        self._expire()
+
+    def _dispatch(self, event: Event, at_ms: float) -> None:
+        if isinstance(event, Completed):
+            self._completed(event, at_ms)
+        elif isinstance(event, Started):
+            self._started(event, at_ms)
+        elif isinstance(event, Feedback):
+            self._feedback(event, at_ms)
+        elif isinstance(event, Resources):
+            self._resources(event, at_ms)
+        elif isinstance(event, RouterStats) and event.emitter:
+            self._routers[event.emitter] = RouterSeen(event.emitter, at_ms, event.services)
+
+    def _started(self, event: Started, at_ms: float) -> None:
+        chunk, totals = self._totals(event)
+        pane = self._pane(chunk, event.target, at_ms)
+        first = event.attempt == 1
+        if pane is not None:
+            pane.started(at_ms % PANE_MS, first=first)
+        if totals is not None:
+            totals.started += 1
+            totals.first_attempts += first
+            if self._expired_at(at_ms):
+                totals.late += 1
+                totals.lost += 1
+
+    def _completed(self, event: Completed, at_ms: float) -> None:
+        chunk, totals = self._totals(event)
+        started_ms = min(event.started_at_ms, at_ms)
+        ok = event.outcome == "ok"
+        first = event.attempt == 1
+        start_pane = self._pane(chunk, event.target, started_ms)
+        if start_pane is not None:
+            if not event.start_reported:
+                start_pane.started(started_ms % PANE_MS, first=first)
+            start_pane.ended(started_ms % PANE_MS, ln_ms(event.duration_ms) if ok else None)
+        pane = self._pane(chunk, event.target, at_ms)
+        if pane is not None:
+            pane.completed(at_ms % PANE_MS, event)
+        if totals is None:
+            return
+        if not event.start_reported:
+            totals.started += 1
+            totals.first_attempts += first
+        elif self._expired_at(started_ms):
+            totals.lost -= 1
+        totals.late += self._expired_at(at_ms)
+        _book(totals, event)
+
+    def _feedback(self, event: Feedback, at_ms: float) -> None:
+        chunk = self._chunk_for(event.target)
+        completed_ms = min(event.completed_at_ms, at_ms)
+        pane = self._pane(chunk, event.target, completed_ms)
+        if pane is not None:
+            pane.judged(event)
+        if self._applying > chunk.fence:
+            totals = chunk.targets[event.target]
+            totals.late += self._expired_at(completed_ms)
+            _judge(totals, event)
+            chunk.dirty = True
+
+    def _resources(self, event: Resources, at_ms: float) -> None:
+        pane = self._pane(self._chunk_for(event.target), event.target, at_ms)
+        if pane is not None:
+            pane.resources(event)
+
+    def _chunk_for(self, target: str) -> _Chunk:
+        chunk = self._chunk_of.get(target)
+        if chunk is None:
+            chunk = self._chunks[-1]
+            if len(chunk.targets) >= CHUNK_TARGETS:
+                chunk = _Chunk(len(self._chunks))
+                self._chunks.append(chunk)
+            chunk.targets[target] = TargetTotals(target)
+            self._chunk_of[target] = chunk
+        return chunk
+
+    def _totals(self, event: Started | Completed) -> tuple[_Chunk, TargetTotals | None]:
+        chunk = self._chunk_for(event.target)
+        if self._applying <= chunk.fence:
+            return chunk, None
+        chunk.dirty = True
+        totals = chunk.targets[event.target]
+        for name in ("provider", "model", "service", "region"):
+            said = getattr(event, name)
+            if said:
+                setattr(totals, name, said)
+        return chunk, totals
+
+    def _pane(self, chunk: _Chunk, target: str, at_ms: float) -> Pane | None:
+        """The pane to add to; None where it has expired or already holds this offset."""
+        pane_ms = int(at_ms) // PANE_MS * PANE_MS
+        chunks = self._panes.get(pane_ms)
+        if chunks is None:
+            if self._expired(pane_ms):
+                return None
+            chunks = self._panes[pane_ms] = {}
+        elif self._expired(pane_ms):
+            return None
+        pane_chunk = chunks.get(chunk.number)
+        if pane_chunk is None:
+            pane_chunk = chunks[chunk.number] = _PaneChunk()
+        if self._applying <= pane_chunk.fence:
+            return None
+        pane_chunk.dirty = True
+        pane = pane_chunk.targets.get(target)
+        if pane is None:
+            pane = pane_chunk.targets[target] = Pane(target)
+        return pane
+
+    def _expired(self, pane_ms: float) -> bool:
+        return pane_ms + PANE_MS + KEPT_MS <= self.watermark_ms
+
+    def _expired_at(self, at_ms: float) -> bool:
+        return self._expired(int(at_ms) // PANE_MS * PANE_MS)
+
+    def _expire(self) -> None:
+        oldest = min(self._panes, default=math.inf)
+        if not self._expired(oldest):
+            return
+        for pane_ms in sorted(p for p in self._panes if self._expired(p)):
+            for number, pane_chunk in self._panes.pop(pane_ms).items():
+                self._tombstones.append(pane_key(self.partition, pane_ms, number))
+                self._book_lost(self._chunks[number], pane_chunk)
+        gone = self.watermark_ms - ROUTER_SEEN_MS
+        self._routers = {emitter: seen for emitter, seen in self._routers.items() if seen.at_ms >= gone}
+
+    def _book_lost(self, chunk: _Chunk, pane_chunk: _PaneChunk) -> None:
+        if self.offset <= chunk.fence:
+            return
+        for target, pane in pane_chunk.targets.items():
+            open_ = sum(slot.started - slot.ended for slot in pane.slots.values())
+            if open_:
+                chunk.targets[target].lost += open_
+                chunk.dirty = True
+
+    @property
+    def dirty(self) -> bool:
+        """Whether a flush would write anything."""
+        return any(chunk.dirty for chunk in self._chunks) or any(c.dirty for chunks in self._panes.values() for c in chunks.values())
+
+    def flush(self) -> list[Record]:
+        """Changed rows, the totals row of chunk 0 last, then tombstones: to be written in this order.
+
+        The rows count as written: a writer whose write fails must give up this state and restore it from the changelog.
+        """
+        records: list[Record] = []
+        for pane_ms, chunks in sorted(self._panes.items()):
+            records += [(pane_key(self.partition, pane_ms, number), self._pane_value(pane_ms, number, c)) for number, c in sorted(chunks.items()) if c.dirty]
+        for chunk in reversed(self._chunks):
+            if chunk.dirty or chunk.number == 0:
+                records.append((totals_key(self.partition, chunk.number), self._totals_value(chunk)))
+        records += [(key, None) for key in self._tombstones]
+        self._tombstones = []
+        return records
+
+    def _pane_value(self, pane_ms: int, number: int, chunk: _PaneChunk) -> bytes:
+        chunk.fence, chunk.dirty = max(chunk.fence, self.offset), False
+        return encode_row(PaneRow(self.partition, pane_ms, number, chunk.fence, [pane.row() for pane in chunk.targets.values()]))
+
+    def _totals_value(self, chunk: _Chunk) -> bytes:
+        chunk.fence, chunk.dirty = max(chunk.fence, self.offset), False
+        row = TotalsRow(self.partition, chunk.number, chunk.fence, self.watermark_ms, list(chunk.targets.values()))
+        if chunk.number == 0:
+            row.events, row.bad, row.clamped = self._events, self._bad, self._clamped
+            row.routers = [self._routers[emitter] for emitter in sorted(self._routers)]
+        return encode_row(row)
+
+
+def _book(totals: TargetTotals, event: Completed) -> None:
+    us = round(event.duration_ms * 1000)
+    totals.duration_us += us
+    if event.outcome == "ok":
+        totals.ok += 1
+        totals.ok_us += us
+    elif event.outcome == "error" and event.error_type in CALLER_FAULTS:
+        totals.caller_fault += 1
+    else:
+        setattr(totals, event.outcome, getattr(totals, event.outcome) + 1)
+        if event.outcome != "cancelled":
+            totals.fail_us += us
+    if event.input_tokens is not None:
+        totals.input_n += 1
+        totals.input_tokens += event.input_tokens
+    if event.output_tokens is not None and event.outcome == "ok":
+        totals.output_n += 1
+        totals.ln_output_sum += round(math.log(max(1, event.output_tokens)) * MILLION)
+    totals.output_tokens += event.output_tokens or 0
+    if event.cost_usd is not None:
+        totals.cost_micro_usd += round(event.cost_usd * MILLION)
+    _judge(totals, event)
+
+
+def _judge(totals: TargetTotals, event: Completed | Feedback) -> None:
+    if event.quality is not None:
+        totals.quality_n += 1
+        totals.quality_sum += round(event.quality * MILLION)
+    if event.satisfaction is not None:
+        totals.satisfaction_n += 1
+        totals.satisfaction_sum += round(event.satisfaction * MILLION)

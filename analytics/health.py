@@ -1,0 +1,112 @@
+"""State of every target of a service as the fleet sees it: ok, degraded, open, recovering, unknown.
+
+A target opens when its breaker trips or when even the upper bound of its recent success ratio is below the failover threshold. It
+stays open 5 s, doubled with every further failure up to the configured longest wait, then is probed with a tenth of its share. A
+sequential probability ratio test (Wald 1945; good 98 %, bad 50 %, α = β = 1 %) closes it after seven clean successes, and its
+share ramps up over 30 s.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routecast.analytics.breaker import MultiCusum
+from routecast.analytics.horizon import Horizon
+from routecast.analytics.interval import jeffreys_upper
+from routecast.models.snapshot import State
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_FIRST_OPEN_MS = 5_000.0
+_PROBE_RAMP = 0.1
+_RAMP_MS = 30_000.0
+_CLOSES_AT = math.log(0.99 / 0.01)
+_SUCCESS_STEP, _FAILURE_STEP = math.log(0.98 / 0.5), math.log(0.02 / 0.5)
+_LEAST_N = 4
+_UPPER_LEVEL = 0.95
+_MOST_DOUBLINGS = 10
+
+
+class Outcomes(NamedTuple):
+    """New outcomes per target: failures count towards the breaker, 429 and the caller's own faults do not."""
+
+    ok: Floats
+    failed: Floats
+
+
+class Health:
+    """States of `n` targets; advanced only at ticks."""
+
+    def __init__(self, threshold: float, longest_open_ms: float, degraded_below: float) -> None:
+        self._threshold = threshold
+        self._longest_open_ms = longest_open_ms
+        self._degraded_below = degraded_below
+        self._cusum = MultiCusum()
+        self._open_until: list[float] = []
+        self._times_open: list[int] = []
+        self._evidence: list[float] = []
+        self._ramp_from: list[float] = []
+        self.states: list[State] = []
+
+    def grow(self, n: int) -> None:
+        """Make room for `n` targets."""
+        more = n - len(self.states)
+        self._cusum.grow(n)
+        self._open_until += [0.0] * more
+        self._times_open += [0] * more
+        self._evidence += [0.0] * more
+        self._ramp_from += [-math.inf] * more
+        self.states += ["unknown"] * more
+
+    def update(self, now_ms: float, news: Outcomes, minute: Horizon, usual: Floats) -> Ints:
+        """Take new outcomes at a tick; which targets begin to be probed: their estimates restart, free of the outage."""
+        tripped = self._cusum.update(news.ok, news.failed, usual)
+        upper = jeffreys_upper(minute.evidence.ok, minute.evidence.failed, _UPPER_LEVEL)
+        below = (upper < self._threshold) & (minute.n >= _LEAST_N)
+        degraded = (minute.evidence.ok + minute.evidence.failed >= _LEAST_N) & (upper < self._degraded_below)
+        probed: list[int] = []
+        for i, state in enumerate(self.states):
+            if state in {"open", "recovering"}:
+                if self._probe(i, now_ms, float(news.ok[i]), float(news.failed[i])):
+                    probed.append(i)
+            elif tripped[i] or below[i]:
+                self._open(i, now_ms)
+            else:
+                self.states[i] = "unknown" if minute.n[i] <= 0 and state == "unknown" else "degraded" if degraded[i] else "ok"
+        self._cusum.forget(np.array([i for i, state in enumerate(self.states) if state in {"open", "recovering"}], np.int64))
+        return np.array(probed, np.int64)
+
+    def ramp(self, now_ms: float) -> Floats:
+        """How much of its planned share each target may take, 0..1."""
+        since = np.maximum(0.0, now_ms - np.array(self._ramp_from))
+        ramp = np.minimum(1.0, _PROBE_RAMP + (1.0 - _PROBE_RAMP) * since / _RAMP_MS)
+        probing = np.array([state == "recovering" for state in self.states], bool)
+        return np.where(probing, _PROBE_RAMP, ramp)
+
+    def _open(self, i: int, now_ms: float) -> None:
+        wait_ms = min(self._longest_open_ms, _FIRST_OPEN_MS * 2.0 ** min(self._times_open[i], _MOST_DOUBLINGS))
+        self.states[i] = "open"
+        self._open_until[i] = now_ms + wait_ms
+        self._times_open[i] += 1
+        self._evidence[i] = 0.0
+
+    def _probe(self, i: int, now_ms: float, ok: float, failed: float) -> bool:
+        """Advance a target that is open or recovering; whether probing begins."""
+        if self.states[i] == "open":
+            begins = now_ms >= self._open_until[i]
+            if begins:
+                self.states[i] = "recovering"
+            return begins
+        self._evidence[i] += ok * _SUCCESS_STEP + failed * _FAILURE_STEP
+        if self._evidence[i] <= -_CLOSES_AT:
+            self._open(i, now_ms)
+        elif self._evidence[i] >= _CLOSES_AT:
+            self.states[i] = "ok"
+            self._times_open[i] = 0
+            self._ramp_from[i] = now_ms
+        return False

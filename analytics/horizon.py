@@ -1,0 +1,84 @@
+"""Decayed evidence of targets over one horizon: latency, outcomes and quality, by time or by number of requests."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routecast.analytics.interval import jeffreys_lower
+
+Floats = NDArray[np.float64]
+
+SUCCESS_LEVEL = 0.8
+"""Confidence of the one-sided lower bound of the success ratio that is published and priced."""
+
+
+class Evidence(NamedTuple):
+    """What is new, per target."""
+
+    ok: Floats
+    failed: Floats
+    fail_s: Floats
+    """Σ seconds of the failures."""
+    quality_n: Floats
+    quality_sum: Floats
+    latency_n: Floats
+    sum_ln: Floats
+    """Σ ln L of successes, L in seconds."""
+
+
+class Horizon:
+    """Evidence that fades with time constant `tau_s`, or, with `requests`, as newer requests push it out."""
+
+    def __init__(self, n: int, *, tau_s: float = math.inf, requests: float = math.inf) -> None:
+        self._tau_s = tau_s
+        self._requests = requests
+        self.sums: Floats = np.zeros((len(Evidence._fields), n))
+
+    def grow(self, n: int) -> None:
+        """Make room for `n` targets."""
+        self.sums = np.pad(self.sums, ((0, 0), (0, n - self.sums.shape[1])))
+
+    def update(self, elapsed_s: float, news: Evidence) -> None:
+        """Take what is new since `elapsed_s` ago."""
+        self.sums *= math.exp(-elapsed_s / self._tau_s) * np.maximum(0.0, 1.0 - (news.ok + news.failed) / self._requests)
+        self.sums += np.stack(news)
+
+    def forget(self, targets: NDArray[np.int64]) -> None:
+        """Restart these targets without evidence."""
+        self.sums[:, targets] = 0.0
+
+    @property
+    def evidence(self) -> Evidence:
+        """The decayed sums."""
+        return Evidence(*self.sums)
+
+    @property
+    def n(self) -> Floats:
+        """Outcomes behind the figures."""
+        return self.sums[0] + self.sums[1]
+
+    def success(self, weight: float) -> Floats:
+        """One-sided 80 % Jeffreys lower bound of the success ratio, in (0, 1); the ratio of all targets counts as `weight` observations."""
+        ok, failed = self.sums[0], self.sums[1]
+        pooled = (ok.sum() + 1.0) / (ok.sum() + failed.sum() + 1.0)
+        return jeffreys_lower(ok + weight * pooled, failed + weight * (1.0 - pooled), SUCCESS_LEVEL)
+
+    def fail_s(self, otherwise: Floats) -> Floats:
+        """Mean seconds of a failure; `otherwise` where none was seen."""
+        e = self.evidence
+        return np.where(e.failed > 1e-9, e.fail_s / np.maximum(e.failed, 1e-9), otherwise)
+
+    def time_s(self, variance: float, otherwise: Floats) -> Floats:
+        """Mean seconds of a success, from the mean logarithm; `otherwise` where none was seen."""
+        e = self.evidence
+        return np.where(e.latency_n > 1e-9, np.exp(e.sum_ln / np.maximum(e.latency_n, 1e-9) + variance / 2), otherwise)
+
+    def quality(self, prior: Floats, weight: float) -> Floats:
+        """Mean quality 0..1, the prior counting as `weight` observations (at least a hundredth of one)."""
+        e = self.evidence
+        weight = max(0.01, weight)
+        return (e.quality_sum + weight * prior) / (e.quality_n + weight)

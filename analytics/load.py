@@ -1,0 +1,82 @@
+"""In-flight requests of every target, now and at any half-second that is still kept, from slot counts alone.
+
+Open = started − ended, summed over the slots of the *starts*. What was in flight at the start of slot j follows by walking back:
+open now − Σ (started − completed) of the slots from j on. Exact, mergeable, and it cannot leak: what is still open when its slot is
+too old is forgotten here as it is booked lost in the fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routecast.analytics.merge import SlotNews
+from routecast.models.rows import KEPT_MS, PANE_MS, SLOT_MS
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_AHEAD_MS = 70_000
+_WIDTH = (KEPT_MS + PANE_MS + _AHEAD_MS) // SLOT_MS
+_FLOW, _OPEN, _FIRST = range(3)
+
+
+class LoadTracker:
+    """Slot counts of `n` targets over the kept time, in a ring: 33 kB a target."""
+
+    def __init__(self, n: int = 0) -> None:
+        self._ring: Ints = np.zeros((3, n, _WIDTH), np.int64)
+        self._newest = -1
+        """Number of the newest slot (slots since the epoch) the ring has room for."""
+
+    def grow(self, n: int) -> None:
+        """Make room for `n` targets."""
+        self._ring = np.pad(self._ring, ((0, 0), (0, n - self._ring.shape[1]), (0, 0)))
+
+    def advance(self, now_ms: float) -> None:
+        """Move to this time (epoch ms): slots that have become too old are emptied."""
+        newest = (int(now_ms) + _AHEAD_MS) // SLOT_MS
+        if self._newest < 0 or newest - self._newest >= _WIDTH:
+            self._ring[:] = 0
+        else:
+            stale = np.arange(self._newest + 1, newest + 1) % _WIDTH
+            self._ring[:, :, stale] = 0
+        self._newest = max(newest, self._newest)
+
+    def add(self, index: int, news: SlotNews) -> None:
+        """Count what is new of target number `index`; slots that are too old are left out."""
+        slot = news.slot_ms // SLOT_MS
+        if not self._newest - _WIDTH < slot <= self._newest:
+            return
+        column = slot % _WIDTH
+        self._ring[_FLOW, index, column] += news.started - news.completed
+        self._ring[_OPEN, index, column] += news.started - news.ended
+        self._ring[_FIRST, index, column] += news.first_attempts
+
+    def in_flight(self) -> Ints:
+        """Open requests of every target."""
+        return np.maximum(0, self._ring[_OPEN].sum(axis=1))
+
+    def in_flight_at(self, slots_ms: Iterable[int]) -> Ints:
+        """[targets × slots] What was in flight at the start of each of these slots (epoch ms, multiples of 500)."""
+        numbers = np.array([ms // SLOT_MS for ms in slots_ms], np.int64)
+        if not numbers.size:
+            return np.zeros((self._ring.shape[1], 0), np.int64)
+        oldest = int(numbers.min())
+        columns = np.arange(oldest, self._newest + 1) % _WIDTH
+        since = np.cumsum(self._ring[_FLOW][:, columns][:, ::-1], axis=1)[:, ::-1]
+        return np.maximum(0, self._ring[_OPEN].sum(axis=1)[:, None] - since[:, numbers - oldest])
+
+    def oldest_open_ms(self, now_ms: float) -> Floats:
+        """Age of the oldest slot with something open, ms; 0 where nothing is."""
+        order = np.arange(self._newest - _WIDTH + 1, self._newest + 1)
+        open_ = self._ring[_OPEN][:, order % _WIDTH] > 0
+        ages = np.maximum(0.0, now_ms - order[np.argmax(open_, axis=1)] * float(SLOT_MS))
+        return np.where(open_.any(axis=1), ages, 0.0)
+
+    def first_attempts(self, from_ms: float, to_ms: float) -> Ints:
+        """First attempts of every target started in the slots within [from, to)."""
+        numbers = np.arange(int(from_ms) // SLOT_MS, int(to_ms) // SLOT_MS)
+        return self._ring[_FIRST][:, numbers % _WIDTH].sum(axis=1)

@@ -1,0 +1,165 @@
+"""Rows of all partitions, as the leader merges them: consistent cuts in, counts and what is new out.
+
+A partition's rows count only when the totals row of chunk 0 arrives, which closes a flush. Where two rows have one key, the higher
+fence wins; buffered rows with a fence above the closing row's wait for theirs, and a closing row below the last one is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from routecast.models.errors import DecodeError
+from routecast.models.rows import PANE_MS, SLOT_MS, PaneRow, Slot, TargetPane, TargetTotals, TotalsRow, decode_row
+
+PaneKey = tuple[int, int]
+"""(partition, chunk)."""
+
+
+class SlotNews(NamedTuple):
+    """What became known of one half-second of one target since the last look."""
+
+    target: str
+    slot_ms: int
+    first_attempts: int
+    started: int
+    completed: int
+    ended: int
+    n: int
+    sum_ln: int
+    sum_ln2: int
+
+
+class Merge:
+    """All partitions' rows, cut by cut. Memory: the kept panes and the totals; nothing grows with the number of requests."""
+
+    def __init__(self) -> None:
+        self.panes: dict[int, dict[PaneKey, PaneRow]] = {}
+        self.totals: dict[PaneKey, TotalsRow] = {}
+        self._buffered: dict[int, dict[bytes, PaneRow | TotalsRow]] = {}
+        self._news: dict[tuple[str, int], list[int]] = {}
+
+    def add(self, key: bytes, value: bytes | None) -> bool:
+        """Take one changelog record; True where it closed a cut.
+
+        Raises DecodeError when the value is not a row of this table.
+        """
+        if value is None:
+            self._forget(key)
+            return False
+        try:
+            row = decode_row(key, value)
+        except msgspec.DecodeError as error:
+            raise DecodeError(f"changelog record {key!r} is not a row: {error}") from error
+        buffered = self._buffered.setdefault(row.partition, {})
+        known = buffered.get(key)
+        if known is None or row.fence >= known.fence:
+            buffered[key] = row
+        return isinstance(row, TotalsRow) and row.chunk == 0 and self._close(row)
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """Per partition, the last event offset that the merged rows contain."""
+        return {partition: row.fence for (partition, chunk), row in sorted(self.totals.items()) if chunk == 0}
+
+    def _close(self, closing: TotalsRow) -> bool:
+        last = self.totals.get((closing.partition, 0))
+        if last is not None and closing.fence < last.fence:
+            del self._buffered[closing.partition][f"totals/{closing.partition}/0".encode()]
+            return False
+        waiting = self._buffered[closing.partition]
+        self._buffered[closing.partition] = {key: row for key, row in waiting.items() if row.fence > closing.fence}
+        for row in waiting.values():
+            if row.fence <= closing.fence:
+                self._apply(row)
+        return True
+
+    def _apply(self, row: PaneRow | TotalsRow) -> None:
+        key = (row.partition, row.chunk)
+        if isinstance(row, TotalsRow):
+            old_totals = self.totals.get(key)
+            if old_totals is None or row.fence >= old_totals.fence:
+                self.totals[key] = row
+            return
+        chunks = self.panes.setdefault(row.pane_ms, {})
+        old = chunks.get(key)
+        if old is None or row.fence >= old.fence:
+            self._note(row, old)
+            chunks[key] = row
+
+    def _note(self, row: PaneRow, old: PaneRow | None) -> None:
+        before = {pane.target: {slot.slot: slot for slot in pane.slots} for pane in old.targets} if old else {}
+        for pane in row.targets:
+            known = before.get(pane.target, {})
+            for slot in pane.slots:
+                difference = _difference(slot, known.get(slot.slot))
+                if any(difference):
+                    news = self._news.setdefault((pane.target, row.pane_ms + slot.slot * SLOT_MS), [0] * 7)
+                    for i, value in enumerate(difference):
+                        news[i] += value
+
+    def _forget(self, key: bytes) -> None:
+        kind, partition, pane_ms, chunk = (*key.decode().split("/"), "", "", "")[:4]
+        chunks = self.panes.get(int(pane_ms)) if kind == "pane" else None
+        if chunks is not None:
+            chunks.pop((int(partition), int(chunk)), None)
+            if not chunks:
+                del self.panes[int(pane_ms)]
+
+    def take_news(self) -> list[SlotNews]:
+        """What is new since the last call, by target and time; the order of rows and partitions leaves no trace."""
+        news, self._news = self._news, {}
+        return [SlotNews(target, slot_ms, *figures) for (target, slot_ms), figures in sorted(news.items())]
+
+    def expire(self, before_ms: float) -> None:
+        """Forget panes that ended at or before this time (epoch ms)."""
+        for pane_ms in [p for p in self.panes if p + PANE_MS <= before_ms]:
+            del self.panes[pane_ms]
+
+    def panes_between(self, from_ms: float, to_ms: float) -> Iterator[TargetPane]:
+        """The panes of every target that start within [from, to), all partitions."""
+        for pane_ms in sorted(self.panes):
+            if from_ms <= pane_ms < to_ms:
+                for key in sorted(self.panes[pane_ms]):
+                    yield from self.panes[pane_ms][key].targets
+
+    def target_totals(self) -> dict[str, TargetTotals]:
+        """Eternal sums of every target, all partitions together, by name."""
+        merged: dict[str, TargetTotals] = {}
+        for key in sorted(self.totals):
+            for totals in self.totals[key].targets:
+                known = merged.get(totals.target)
+                merged[totals.target] = totals if known is None else add_totals(known, totals)
+        return dict(sorted(merged.items()))
+
+    def routers(self, now_ms: float, within_ms: float = 30_000) -> int:
+        """How many routers gave a sign of life within this time."""
+        return sum(seen.at_ms >= now_ms - within_ms for row in self.totals.values() for seen in row.routers)
+
+
+_LABELS = ("target", "provider", "model", "service", "region")
+_SUMS = tuple(name for name in TargetTotals.__struct_fields__ if name not in _LABELS)
+
+
+def add_totals(left: TargetTotals, right: TargetTotals) -> TargetTotals:
+    """The sum of two totals of one target; a label that only one knows is kept."""
+    labels = (getattr(left, name) or getattr(right, name) for name in _LABELS)
+    return TargetTotals(*labels, *(getattr(left, name) + getattr(right, name) for name in _SUMS))
+
+
+_NOTHING = Slot(0)
+
+
+def _difference(new: Slot, old: Slot | None) -> tuple[int, int, int, int, int, int, int]:
+    old = old or _NOTHING
+    return (
+        new.first_attempts - old.first_attempts,
+        new.started - old.started,
+        new.completed - old.completed,
+        new.ended - old.ended,
+        new.n - old.n,
+        new.sum_ln - old.sum_ln,
+        new.sum_ln2 - old.sum_ln2,
+    )

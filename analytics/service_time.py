@@ -1,0 +1,98 @@
+"""Mean time of a request that meets no queue, from log latencies freed of load, and quick to notice that a target has changed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routecast.analytics.capacity_fit import CANDIDATES, Fit, LatencyGroups
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_TAU_S = 300.0
+_RECENT_TAU_S = 6.0
+_RESTART = 4.5
+_LEAST_RECENT = 2
+_LEAST_VARIANCE = 0.05
+_UNKNOWN_S = 1.0
+"""Service time where nothing at all is known yet."""
+
+
+class ServiceTime:
+    """Long and recent sums of residuals of `n` targets.
+
+    Short arithmetic means are avoided on purpose: slow, rarely used targets would get twice their true time.
+    """
+
+    def __init__(self, n: int = 0) -> None:
+        self._long_n: Floats = np.zeros(n)
+        self._long_e: Floats = np.zeros((n, len(CANDIDATES)))
+        self._recent_n: Floats = np.zeros(n)
+        self._recent_e: Floats = np.zeros((n, len(CANDIDATES)))
+
+    def grow(self, n: int) -> None:
+        """Make room for `n` targets."""
+        more = n - len(self._long_n)
+        self._long_n, self._recent_n = np.pad(self._long_n, (0, more)), np.pad(self._recent_n, (0, more))
+        self._long_e, self._recent_e = np.pad(self._long_e, ((0, more), (0, 0))), np.pad(self._recent_e, ((0, more), (0, 0)))
+
+    def forget(self, targets: Ints) -> None:
+        """Restart these targets from the prior."""
+        for sums in (self._long_n, self._long_e, self._recent_n, self._recent_e):
+            sums[targets] = 0.0
+
+    def update(self, elapsed_s: float, groups: LatencyGroups) -> None:
+        """Take what is new since `elapsed_s` ago; the recent sums hold at least that."""
+        sums = groups.residual_sums()
+        for n, e, tau in ((self._long_n, self._long_e, _TAU_S), (self._recent_n, self._recent_e, _RECENT_TAU_S)):
+            n *= math.exp(-elapsed_s / tau)
+            e *= math.exp(-elapsed_s / tau)
+            np.add.at(n, groups.target, groups.n)
+            np.add.at(e, groups.target, sums)
+
+    def restart(self, fit: Fit, sd: Floats, caution: float) -> Ints:
+        """Let targets whose recent mean is off the long one start anew from the recent sums; which ones.
+
+        `sd` is the residual standard deviation per target; `caution` scales how far off is far (1 by default).
+        """
+        rows = np.arange(len(self._long_n))
+        long = self._long_e[rows, fit.choice] / np.maximum(self._long_n, 1e-9)
+        recent = self._recent_e[rows, fit.choice] / np.maximum(self._recent_n, 1e-9)
+        off = np.abs(recent - long) * np.sqrt(self._recent_n) / sd > _RESTART * caution
+        changed = np.flatnonzero(off & (self._recent_n >= _LEAST_RECENT)).astype(np.int64)
+        self._long_n[changed] = self._recent_n[changed]
+        self._long_e[changed] = self._recent_e[changed]
+        return changed
+
+    def estimate(self, fit: Fit, variance: float, learning_rate: float, models: Ints) -> Floats:
+        """Seconds per target, shrunk in the logarithm towards the same model elsewhere, else towards the median of the service.
+
+        `models` numbers the model of each target, −1 for none.
+        """
+        rows = np.arange(len(fit.choice))
+        n, e = self._long_n, self._long_e[rows, fit.choice]
+        known = n > 0
+        means = e / np.maximum(n, 1e-9)
+        middle = float(np.median(means[known])) if known.any() else math.log(_UNKNOWN_S) - variance / 2
+        prior = np.array([_elsewhere(i, models, n, e, middle) for i in rows])
+        weight = 1.0 / learning_rate - 1.0
+        shrunk = np.where(known, (e + weight * prior) / np.maximum(n + weight, 1e-9), prior)
+        return np.exp(shrunk + variance / 2)
+
+
+def pooled_variance(fit: Fit) -> float:
+    """Residual variance of a service: its targets' variances weighted by their evidence, at least 0.05."""
+    total = float(fit.n.sum())
+    return max(_LEAST_VARIANCE, float((fit.n * fit.variance).sum()) / total) if total else _LEAST_VARIANCE
+
+
+def _elsewhere(target: int, models: Ints, n: Floats, e: Floats, otherwise: float) -> float:
+    if models[target] < 0:
+        return otherwise
+    same = models == models[target]
+    same[target] = False
+    evidence = float(n[same].sum())
+    return float(e[same].sum()) / evidence if evidence > 0 else otherwise

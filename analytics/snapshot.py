@@ -1,0 +1,289 @@
+"""The routing snapshot of one service, built at each tick from merged rows and nothing else.
+
+`ServiceAnalyst.tick` reads like the chain it is: what is new → load → capacity → service time → reliability → cost → shares → score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routecast.analytics.arrivals import ArrivalRate, MeanInFlight
+from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups
+from routecast.analytics.cost import Estimates, Weights, expected_cost
+from routecast.analytics.health import Health, Outcomes
+from routecast.analytics.horizon import Evidence, Horizon
+from routecast.analytics.load import LoadTracker
+from routecast.analytics.merge import SlotNews
+from routecast.analytics.pane import MILLION
+from routecast.analytics.score import current_load, performance_score
+from routecast.analytics.service_time import ServiceTime, pooled_variance
+from routecast.analytics.shares import planned_shares
+from routecast.analytics.tokens import ExpectedTokens
+from routecast.models.config import Config, TargetConfig
+from routecast.models.rows import SLOT_MS, TargetTotals
+from routecast.models.snapshot import RoutingSnapshot, TargetScore
+
+Floats = NDArray[np.float64]
+
+_STEADY_TAU_S = 300.0
+_MINUTE_TAU_S = 60.0
+_SURGE_WINDOW_MS = 2_000
+_LN_SECOND = round(math.log(1000) * MILLION)
+
+
+class Quantiles(NamedTuple):
+    """Published quantiles of one target, ms, at `models.snapshot.QUANTILES`."""
+
+    ttft_ms: tuple[float, ...] = ()
+    tpot_ms: tuple[float, ...] = ()
+
+
+class Tick(NamedTuple):
+    """The moment a snapshot speaks of."""
+
+    term: int
+    seq: int
+    at_ms: float
+    routers: int
+
+
+class _Plan(NamedTuple):
+    """Figures of one tick, per target."""
+
+    service_s: Floats
+    capacity: Floats
+    estimates: Estimates
+    cost_s: Floats
+    share: Floats
+    in_flight: Floats
+    in_flight_mean: Floats
+    oldest_open_ms: Floats
+    headroom: Floats
+    variance: float
+
+
+class ServiceAnalyst:
+    """Analytic state of one service; memory is a few tens of kB a target, whatever the traffic."""
+
+    def __init__(self, service: str, config: Config) -> None:
+        self.service = service
+        self._routing = config.routing_for(service)
+        self._adaptive = config.adaptive
+        self._period_ms = float(config.intervals.snapshot_ms)
+        self._targets: list[TargetConfig] = []
+        self._index: dict[str, int] = {}
+        self._totals: dict[str, TargetTotals] = {}
+        self._load = LoadTracker()
+        self._capacity = CapacityFit()
+        self._service_time = ServiceTime()
+        self._steady = Horizon(0, tau_s=_STEADY_TAU_S)
+        self._minute = Horizon(0, tau_s=_MINUTE_TAU_S)
+        self._history = Horizon(0, requests=config.adaptive.history_size)
+        self._health = Health(self._routing.failover_threshold, config.intervals.health_check_ms, self._routing.objective.success_ratio)
+        self._arrivals = ArrivalRate()
+        self._mean_in_flight = MeanInFlight()
+        self._tokens = ExpectedTokens()
+        self._published: dict[str, float] = {}
+        self._at_ms = 0.0
+        self._grow(list(config.targets_of(service)))
+
+    def _grow(self, targets: list[TargetConfig]) -> None:
+        for target in targets:
+            self._index[target.id] = len(self._targets)
+            self._targets.append(target)
+        n = len(self._targets)
+        for part in (self._load, self._capacity, self._service_time, self._steady, self._minute, self._history, self._health):
+            part.grow(n)
+
+    def discover(self, totals: Mapping[str, TargetTotals]) -> None:
+        """Take in targets that events name and the configuration does not, with the defaults of the configuration."""
+        new = [t for name, t in sorted(totals.items()) if t.service == self.service and name not in self._index]
+        if new:
+            self._grow([TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=self.service, region=t.region or None) for t in new])
+
+    def surging(self, at_ms: float) -> bool:
+        """Whether arrivals of the last 2 s are far off the published rate: publish at once."""
+        if not self._at_ms:
+            return False
+        arrived = int(self._load.first_attempts(at_ms - _SURGE_WINDOW_MS, at_ms).sum())
+        return self._arrivals.surging(arrived, _SURGE_WINDOW_MS / 1000)
+
+    def observe(self, at_ms: float, news: Sequence[SlotNews]) -> LatencyGroups:
+        """Count slot news (of any service; others' are left out) and group the successes among them with the load they met."""
+        self._load.advance(at_ms)
+        mine = [(self._index[item.target], item) for item in news if item.target in self._index]
+        for index, item in mine:
+            self._load.add(index, item)
+        grouped = [(index, item) for index, item in mine if item.n > 0]
+        slots = sorted({item.slot_ms for _, item in grouped})
+        column = {slot: i for i, slot in enumerate(slots)}
+        at_start = self._load.in_flight_at(slots)
+        targets = np.array([index for index, _ in grouped], np.int64)
+        n = np.array([item.n for _, item in grouped], float)
+        ln_s = np.array([item.sum_ln - item.n * _LN_SECOND for _, item in grouped], float) / MILLION
+        in_ms = np.array([item.sum_ln for _, item in grouped], float) / MILLION
+        ln2_ms = np.array([item.sum_ln2 for _, item in grouped], float) / MILLION
+        shift = _LN_SECOND / MILLION
+        ln2_s = ln2_ms - 2 * shift * in_ms + n * shift**2
+        columns = np.array([column[item.slot_ms] for _, item in grouped], np.int64)
+        return LatencyGroups(targets, n, ln_s, ln2_s, at_start[targets, columns].astype(float))
+
+    def tick(self, tick: Tick, groups: LatencyGroups, totals: Mapping[str, TargetTotals], quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
+        """Advance to `tick` and build the snapshot."""
+        elapsed_s = max(0.001, (tick.at_ms - self._at_ms) / 1000) if self._at_ms else self._period_ms / 1000
+        new = [_new(totals.get(t.id), self._totals.get(t.id)) for t in self._targets]
+        self._totals = dict(totals)
+        evidence = _evidence(new, groups, len(self._targets))
+        self._learn(elapsed_s, tick.at_ms, new, evidence, groups)
+        plan = self._plan(tick.at_ms, elapsed_s, new)
+        self._at_ms = tick.at_ms
+        return self._publish(tick, plan, quantiles)
+
+    def _learn(self, elapsed_s: float, at_ms: float, new: Sequence[TargetTotals], evidence: Evidence, groups: LatencyGroups) -> None:
+        self._capacity.update(elapsed_s, groups)
+        self._service_time.update(elapsed_s, groups)
+        for horizon in (self._steady, self._minute, self._history):
+            horizon.update(elapsed_s, evidence)
+        for item in new:
+            self._tokens.update(elapsed_s / max(1, len(new)), item)
+        arrived = sum(item.first_attempts for item in new)
+        if self.surging(at_ms):
+            self._arrivals.jump(float(self._load.first_attempts(at_ms - _SURGE_WINDOW_MS, at_ms).sum()) / (_SURGE_WINDOW_MS / 1000))
+        else:
+            self._arrivals.update(elapsed_s, self._period_ms / 1000, arrived)
+        long = self._history.evidence
+        usual = np.minimum(1.0, long.failed / np.maximum(1.0, self._history.n))
+        failed = np.array([item.error + item.timeout for item in new], float)
+        probed = self._health.update(at_ms, Outcomes(evidence.ok, failed), self._minute, usual)
+        if len(probed):
+            self._service_time.forget(probed)
+            self._steady.forget(probed)
+            self._minute.forget(probed)
+
+    def _plan(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals]) -> _Plan:
+        factors = self._routing.factor_weights
+        fit = self._capacity.fit(np.array([t.capacity or math.inf for t in self._targets]))
+        variance = pooled_variance(fit)
+        sd = np.full(len(self._targets), math.sqrt(variance))
+        self._service_time.restart(fit, sd, factors.history / max(1e-6, factors.real_time))
+        service_s = self._service_time.estimate(fit, variance, self._adaptive.learning_rate, self._models())
+        prior_weight = 1.0 / self._adaptive.learning_rate - 1.0
+        estimates = Estimates(
+            time_s=service_s,
+            success=self._steady.success(prior_weight),
+            fail_s=self._steady.fail_s(service_s),
+            quality=self._steady.quality(np.array([t.quality_prior for t in self._targets]), prior_weight),
+            usd=self._prices(),
+        )
+        usd = self._routing.usd_per_second
+        cost_s = expected_cost(estimates, self.score_weights, 1.0 / usd if usd > 0 else 0.0)
+        limits = self._limits()
+        share = planned_shares(self._arrivals.per_s, cost_s, service_s, fit.capacity, limits)
+        slots = range(int(at_ms - elapsed_s * 1000) // SLOT_MS * SLOT_MS + SLOT_MS, int(at_ms) + 1, SLOT_MS)
+        now = self._load.in_flight().astype(float)
+        mean = self._load.in_flight_at(slots).mean(axis=1) if len(slots) else now
+        headroom = np.clip(1.0 - np.array([item.started for item in new], float) / elapsed_s / limits, 0.0, 1.0)
+        return _Plan(
+            service_s, fit.capacity, estimates, cost_s, share, now, self._mean_in_flight.update(elapsed_s, mean),
+            self._load.oldest_open_ms(at_ms), headroom, variance,
+        )  # fmt: skip
+
+    def _publish(self, tick: Tick, plan: _Plan, quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
+        e = plan.estimates
+        reference = float(np.median(e.time_s))
+        weights = self.score_weights
+        scores = performance_score(e.time_s, e.success, e.quality, reference, weights)
+        long, minute = (self._score_of(horizon, plan, reference) for horizon in (self._history, self._minute))
+        load = current_load(plan.in_flight_mean, plan.capacity)
+        ramp = self._health.ramp(tick.at_ms)
+        nothing = Quantiles()
+        targets = tuple(
+            TargetScore(
+                id=target.id, state=self._health.states[i], ramp=_r(ramp[i]), time_s=_r(e.time_s[i]), service_s=_r(plan.service_s[i]),
+                capacity=_r(plan.capacity[i]), share=self._steady_share(target.id, _r(plan.share[i])), in_flight=float(plan.in_flight[i]),
+                in_flight_mean=_r(plan.in_flight_mean[i]), oldest_open_ms=float(plan.oldest_open_ms[i]), cost_s=_r(plan.cost_s[i]),
+                success=_r(e.success[i]), fail_s=_r(e.fail_s[i]), quality=_r(e.quality[i]), quality_n=_r(self._steady.evidence.quality_n[i]),
+                usd=_r(e.usd[i]), headroom=_r(plan.headroom[i]), weight=target.weight, score=_r(scores[i]), load=_r(load[i]), history=_r(long[i]),
+                real_time=_r(minute[i]), n=_r(self._steady.n[i]),
+                ttft_ms=quantiles.get(target.id, nothing).ttft_ms, tpot_ms=quantiles.get(target.id, nothing).tpot_ms,
+            )
+            for i, target in enumerate(self._targets)
+        )  # fmt: skip
+        return RoutingSnapshot(
+            service=self.service, term=tick.term, seq=tick.seq, at_ms=tick.at_ms, period_ms=self._period_ms, rate_per_s=_r(self._arrivals.per_s),
+            routers=tick.routers, t_ref_s=_r(reference), output_tokens=_r(self._tokens.output), input_tokens=_r(self._tokens.input), targets=targets,
+        )  # fmt: skip
+
+    @property
+    def score_weights(self) -> Weights:
+        """The configured score weights."""
+        weights = self._routing.score_weights
+        return Weights(weights.response_time, weights.reliability, weights.quality)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """State of every target: a change is published at once."""
+        return tuple(self._health.states)
+
+    def _score_of(self, horizon: Horizon, plan: _Plan, reference: float) -> Floats:
+        e = plan.estimates
+        prior_weight = 1.0 / self._adaptive.learning_rate - 1.0
+        return performance_score(
+            horizon.time_s(plan.variance, e.time_s), horizon.success(prior_weight), horizon.quality(e.quality, prior_weight), reference, self.score_weights
+        )
+
+    def _steady_share(self, target: str, share: float) -> float:
+        """The share to publish: the last one while the change is below the adaptation threshold."""
+        last = self._published.get(target, 0.0)
+        if abs(share - last) >= self._adaptive.adaptation_threshold * last:
+            self._published[target] = last = share
+        return last
+
+    def _models(self) -> NDArray[np.int64]:
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(t.model, len(numbers)) for t in self._targets], np.int64)
+
+    def _prices(self) -> Floats:
+        tokens_in, tokens_out = self._tokens.input, self._tokens.output
+        return np.array([(tokens_in * t.input_usd_per_mtok + tokens_out * t.output_usd_per_mtok) / 1e6 for t in self._targets])
+
+    def _limits(self) -> Floats:
+        """Requests per second that each target's configured rate limits allow."""
+        tokens = max(1.0, self._tokens.input + self._tokens.output)
+        return np.array([min(t.requests_per_min or math.inf, (t.tokens_per_min or math.inf) / tokens) / 60 for t in self._targets])
+
+
+_SUMS = tuple(name for name, kind in TargetTotals.__annotations__.items() if kind == "int")
+
+
+def _new(now: TargetTotals | None, before: TargetTotals | None) -> TargetTotals:
+    new = TargetTotals("")
+    if now is not None:
+        for name in _SUMS:
+            setattr(new, name, getattr(now, name) - (getattr(before, name) if before else 0))
+    return new
+
+
+def _evidence(new: Sequence[TargetTotals], groups: LatencyGroups, n: int) -> Evidence:
+    latency_n, sum_ln = np.zeros(n), np.zeros(n)
+    np.add.at(latency_n, groups.target, groups.n)
+    np.add.at(sum_ln, groups.target, groups.sum_ln)
+    return Evidence(
+        ok=np.array([item.ok for item in new], float),
+        failed=np.array([item.failed for item in new], float),
+        fail_s=np.array([item.fail_us for item in new], float) / MILLION,
+        quality_n=np.array([item.quality_n for item in new], float),
+        quality_sum=np.array([item.quality_sum for item in new], float) / MILLION,
+        latency_n=latency_n,
+        sum_ln=sum_ln,
+    )
+
+
+def _r(value: float) -> float:
+    """Six significant digits: what is published, and no more."""
+    return float(f"{value:.6g}")

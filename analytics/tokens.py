@@ -1,0 +1,35 @@
+"""Expected tokens of a request of one service: what an average answer costs and how long it takes hang on it."""
+
+from __future__ import annotations
+
+import math
+
+from routecast.analytics.pane import MILLION
+from routecast.models.rows import TargetTotals
+
+_TAU_S = 300.0
+
+
+class ExpectedTokens:
+    """Geometric mean of output tokens and mean of input tokens, decayed over 300 s; 0 while unknown."""
+
+    def __init__(self) -> None:
+        self._output_n = self._ln_output = self._input_n = self._input = 0.0
+
+    def update(self, elapsed_s: float, new: TargetTotals) -> None:
+        """Take what is new since `elapsed_s` ago, all targets together."""
+        decay = math.exp(-elapsed_s / _TAU_S)
+        self._output_n = self._output_n * decay + new.output_n
+        self._ln_output = self._ln_output * decay + new.ln_output_sum / MILLION
+        self._input_n = self._input_n * decay + new.input_n
+        self._input = self._input * decay + new.input_tokens
+
+    @property
+    def output(self) -> float:
+        """Expected output tokens."""
+        return math.exp(self._ln_output / self._output_n) if self._output_n > 0 else 0.0
+
+    @property
+    def input(self) -> float:
+        """Expected input tokens."""
+        return self._input / self._input_n if self._input_n > 0 else 0.0

@@ -1,0 +1,121 @@
+"""What a router decided for one request, and the long form for people."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from routecast.models.events import DecisionRef
+from routecast.models.snapshot import TargetScore
+
+
+class Factors(BaseModel):
+    """The four adaptive factors of a target, 0..1 each, higher is better."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    current_load: float = Field(ge=0, le=1, description="1 − min(1, utilisation), with this router's own requests")
+    history: float = Field(ge=0, le=1, description="score over the long horizon")
+    real_time: float = Field(ge=0, le=1, description="score over the last minute")
+    requirements: float = Field(ge=0, le=1, description="how well it meets what the request asks for")
+
+
+class Alternative(BaseModel):
+    """A target that was not chosen."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    target: str
+    score: float = Field(description="published score, 0..1")
+    cost_s: float | None = Field(description="expected cost at the time of the decision, seconds; none where it was not a candidate")
+    probability: float = Field(ge=0, le=1, description="chance it had of being drawn")
+    reason: str = Field(description="why it was not chosen")
+
+
+class Explanation(BaseModel):
+    """A decision in full; built only when asked."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    target: str
+    provider: str
+    model: str
+    service: str
+    region: str | None
+    policy: str
+    snapshot: tuple[int, int] = Field(description="(term, seq) of the snapshot used; (0, 0): the configuration alone")
+    propensity: float = Field(gt=0, le=1, description="probability with which this target was drawn")
+    score: float = Field(description="published score, 0..1")
+    cost_s: float = Field(description="expected cost at the time of the decision, seconds")
+    response_time_ms: float = Field(description="estimate for an average request, including the expected wait")
+    reliability: float = Field(description="lower bound of the success ratio")
+    quality: float | None = Field(description="mean quality; none until feedback arrives")
+    factors: Factors
+    reason: str = Field(description="why this target, in words")
+    load_impact: str = Field(description="what the request does to the target's load")
+    unmet: tuple[str, ...] = Field(description="requirements the target does not meet or that are not known to be met")
+    alternatives: tuple[Alternative, ...]
+
+
+class Explains(Protocol):
+    """Knows the candidates of a decision well enough to explain it."""
+
+    def explain(self, decision: Decision) -> Explanation:
+        """The long form of a decision made from these candidates."""
+        ...
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The target chosen for one request. Cheap: everything long is computed when asked for."""
+
+    target: str
+    provider: str
+    model: str
+    service: str
+    region: str | None
+    policy: str
+    snapshot: tuple[int, int]
+    """(term, seq) of the snapshot used; (0, 0): the configuration alone."""
+    propensity: float
+    """Probability with which this target was drawn from the candidates."""
+    candidates: str
+    """Bit mask of the candidates in snapshot order, hexadecimal."""
+    forced: str
+    """Why the draw was not the plain one; empty otherwise."""
+    entry: TargetScore
+    """The chosen target as published."""
+    costs: list[float]
+    """Expected cost in seconds of each candidate at the time of the decision, in the order of the candidates."""
+    position: int
+    """Where the target stands among the candidates."""
+    source: Explains
+
+    @property
+    def score(self) -> float:
+        """Published score of the target, 0..1."""
+        return self.entry.score
+
+    @property
+    def reliability(self) -> float:
+        """Lower bound of the target's success ratio, 0..1."""
+        return self.entry.success
+
+    @property
+    def quality(self) -> float | None:
+        """Mean quality of the target, 0..1; None until feedback arrives."""
+        return self.entry.quality if self.entry.quality_n > 0 else None
+
+    @property
+    def response_time_ms(self) -> float:
+        """Estimated time of an average request at the target when it meets no queue, ms."""
+        return self.entry.time_s * 1000
+
+    def ref(self) -> DecisionRef:
+        """What is logged with the request."""
+        return DecisionRef(policy=self.policy, snapshot=self.snapshot, propensity=self.propensity, candidates=self.candidates, forced=self.forced)
+
+    def explain(self) -> Explanation:
+        """The decision in full: factors, alternatives, reasons."""
+        return self.source.explain(self)
