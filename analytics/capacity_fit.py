@@ -8,6 +8,7 @@ does not depend on load (the target is elastic) and the fit follows what was see
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,13 @@ class LatencyGroups(NamedTuple):
     def load_terms(self) -> Floats:
         """[groups × candidates] ln max(1, (n₀+1)/c)."""
         return np.log(np.maximum(1.0, (self.in_flight[:, None] + 1.0) / CANDIDATES))
+
+
+def joined(parts: Sequence[LatencyGroups]) -> LatencyGroups:
+    """Several groups as one."""
+    if not parts:
+        return LatencyGroups(np.zeros(0, np.int64), *(np.zeros(0) for _ in range(4)))
+    return LatencyGroups(*(np.concatenate([part[i] for part in parts]) for i in range(len(LatencyGroups._fields))))
 
 
 class Fit(NamedTuple):

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.arrivals import ArrivalRate, MeanInFlight
-from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups
+from routecast.analytics.rate import ArrivalRate, MeanInFlight
+from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups, joined
 from routecast.analytics.cost import Estimates, Weights, expected_cost
 from routecast.analytics.health import Health, Outcomes
 from routecast.analytics.horizon import Evidence, Horizon
@@ -33,7 +33,9 @@ Floats = NDArray[np.float64]
 _STEADY_TAU_S = 300.0
 _MINUTE_TAU_S = 60.0
 _SURGE_WINDOW_MS = 2_000
-_LN_SECOND = round(math.log(1000) * MILLION)
+_LN_SECOND = math.log(1000)
+_ALARMING = 4
+"""New failures of one target that are published at once."""
 
 
 class Quantiles(NamedTuple):
@@ -88,6 +90,7 @@ class ServiceAnalyst:
         self._arrivals = ArrivalRate()
         self._mean_in_flight = MeanInFlight()
         self._tokens = ExpectedTokens()
+        self._groups: list[LatencyGroups] = []
         self._published: dict[str, float] = {}
         self._at_ms = 0.0
         self._grow(list(config.targets_of(service)))
@@ -106,40 +109,48 @@ class ServiceAnalyst:
         if new:
             self._grow([TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=self.service, region=t.region or None) for t in new])
 
-    def surging(self, at_ms: float) -> bool:
-        """Whether arrivals of the last 2 s are far off the published rate: publish at once."""
-        if not self._at_ms:
-            return False
-        arrived = int(self._load.first_attempts(at_ms - _SURGE_WINDOW_MS, at_ms).sum())
-        return self._arrivals.surging(arrived, _SURGE_WINDOW_MS / 1000)
+    def urgent(self, at_ms: float, totals: Mapping[str, TargetTotals]) -> bool:
+        """Whether something happened since the last tick that should be published at once: a surge, or a target that fails."""
+        return self._surging(at_ms) or any(
+            _failures(totals.get(t.id)) - _failures(self._totals.get(t.id)) >= _ALARMING and self._health.states[i] != "open"
+            for i, t in enumerate(self._targets)
+        )
 
-    def observe(self, at_ms: float, news: Sequence[SlotNews]) -> LatencyGroups:
-        """Count slot news (of any service; others' are left out) and group the successes among them with the load they met."""
+    def _surging(self, at_ms: float) -> bool:
+        return self._at_ms > 0 and self._arrivals.surging(self._newest_arrivals(at_ms), _SURGE_WINDOW_MS / 1000)
+
+    def _newest_arrivals(self, at_ms: float) -> int:
+        return int(self._load.first_attempts(at_ms - _SURGE_WINDOW_MS, at_ms).sum())
+
+    def observe(self, at_ms: float, news: Sequence[SlotNews]) -> None:
+        """Count slot news (of any service; others' are left out), and keep the successes among them with the load they met."""
         self._load.advance(at_ms)
         mine = [(self._index[item.target], item) for item in news if item.target in self._index]
         for index, item in mine:
             self._load.add(index, item)
         grouped = [(index, item) for index, item in mine if item.n > 0]
+        if grouped:
+            self._groups.append(self._with_load(grouped))
+
+    def _with_load(self, grouped: Sequence[tuple[int, SlotNews]]) -> LatencyGroups:
         slots = sorted({item.slot_ms for _, item in grouped})
         column = {slot: i for i, slot in enumerate(slots)}
-        at_start = self._load.in_flight_at(slots)
         targets = np.array([index for index, _ in grouped], np.int64)
-        n = np.array([item.n for _, item in grouped], float)
-        ln_s = np.array([item.sum_ln - item.n * _LN_SECOND for _, item in grouped], float) / MILLION
-        in_ms = np.array([item.sum_ln for _, item in grouped], float) / MILLION
-        ln2_ms = np.array([item.sum_ln2 for _, item in grouped], float) / MILLION
-        shift = _LN_SECOND / MILLION
-        ln2_s = ln2_ms - 2 * shift * in_ms + n * shift**2
         columns = np.array([column[item.slot_ms] for _, item in grouped], np.int64)
-        return LatencyGroups(targets, n, ln_s, ln2_s, at_start[targets, columns].astype(float))
+        n = np.array([item.n for _, item in grouped], float)
+        ln_ms = np.array([item.sum_ln for _, item in grouped], float) / MILLION
+        ln2_ms = np.array([item.sum_ln2 for _, item in grouped], float) / MILLION
+        in_flight = self._load.in_flight_at(slots)[targets, columns].astype(float)
+        return LatencyGroups(targets, n, ln_ms - n * _LN_SECOND, ln2_ms - 2 * _LN_SECOND * ln_ms + n * _LN_SECOND**2, in_flight)
 
-    def tick(self, tick: Tick, groups: LatencyGroups, totals: Mapping[str, TargetTotals], quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
-        """Advance to `tick` and build the snapshot."""
+    def tick(self, tick: Tick, totals: Mapping[str, TargetTotals], quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
+        """Advance to `tick` and build the snapshot from what was observed."""
         elapsed_s = max(0.001, (tick.at_ms - self._at_ms) / 1000) if self._at_ms else self._period_ms / 1000
         new = [_new(totals.get(t.id), self._totals.get(t.id)) for t in self._targets]
         self._totals = dict(totals)
-        evidence = _evidence(new, groups, len(self._targets))
-        self._learn(elapsed_s, tick.at_ms, new, evidence, groups)
+        groups = joined(self._groups)
+        self._groups = []
+        self._learn(elapsed_s, tick.at_ms, new, _evidence(new, groups, len(self._targets)), groups)
         plan = self._plan(tick.at_ms, elapsed_s, new)
         self._at_ms = tick.at_ms
         return self._publish(tick, plan, quantiles)
@@ -152,8 +163,8 @@ class ServiceAnalyst:
         for item in new:
             self._tokens.update(elapsed_s / max(1, len(new)), item)
         arrived = sum(item.first_attempts for item in new)
-        if self.surging(at_ms):
-            self._arrivals.jump(float(self._load.first_attempts(at_ms - _SURGE_WINDOW_MS, at_ms).sum()) / (_SURGE_WINDOW_MS / 1000))
+        if self._surging(at_ms):
+            self._arrivals.jump(self._newest_arrivals(at_ms) / (_SURGE_WINDOW_MS / 1000))
         else:
             self._arrivals.update(elapsed_s, self._period_ms / 1000, arrived)
         long = self._history.evidence
@@ -225,11 +236,6 @@ class ServiceAnalyst:
         weights = self._routing.score_weights
         return Weights(weights.response_time, weights.reliability, weights.quality)
 
-    @property
-    def states(self) -> tuple[str, ...]:
-        """State of every target: a change is published at once."""
-        return tuple(self._health.states)
-
     def _score_of(self, horizon: Horizon, plan: _Plan, reference: float) -> Floats:
         e = plan.estimates
         prior_weight = 1.0 / self._adaptive.learning_rate - 1.0
@@ -267,6 +273,10 @@ def _new(now: TargetTotals | None, before: TargetTotals | None) -> TargetTotals:
         for name in _SUMS:
             setattr(new, name, getattr(now, name) - (getattr(before, name) if before else 0))
     return new
+
+
+def _failures(totals: TargetTotals | None) -> int:
+    return totals.error + totals.timeout if totals else 0
 
 
 def _evidence(new: Sequence[TargetTotals], groups: LatencyGroups, n: int) -> Evidence:

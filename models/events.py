@@ -6,6 +6,7 @@ are ignored. A record holds one JSON object or an array of objects.
 
 from __future__ import annotations
 
+import numbers
 from typing import Annotated, Literal, NamedTuple, NewType
 
 import msgspec
@@ -178,7 +179,16 @@ class BadEvent(NamedTuple):
     reason: str
 
 
-_encoder = msgspec.json.Encoder()
+def _number(value: object) -> int | float:
+    """Numbers of other libraries (numpy) as plain ones."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"{value!r} is no number, text or list: events hold nothing else")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_number)
 _one = msgspec.json.Decoder(Event)
 _many = msgspec.json.Decoder(list[Event])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])

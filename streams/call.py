@@ -1,0 +1,139 @@
+"""One call to a target, from start to end, as the application sees it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from routecast.models.decision import Decision
+from routecast.models.events import Completed, DecisionRef, Limits, Outcome
+
+if TYPE_CHECKING:
+    from routecast.streams.router import Router
+
+
+class Call:
+    """A call that has been started; reports its end exactly once, whatever is called afterwards."""
+
+    __slots__ = (
+        "_cost_usd", "_done", "_input_tokens", "_output_tokens", "_quality", "_ref", "_router", "_satisfaction", "_ttft_ms",
+        "attempt", "completed_at_ms", "decision", "index", "limits", "request_id", "retry_after_ms", "started_at_ms", "started_s",
+    )  # fmt: skip
+
+    def __init__(self, router: Router, decision: Decision, index: int, request_id: str, attempt: int, at_ms: float, monotonic_s: float, ref: DecisionRef) -> None:
+        self._router = router
+        self.decision = decision
+        self.index = index
+        self.request_id = request_id
+        self.attempt = attempt
+        self.started_at_ms = at_ms
+        self.started_s = monotonic_s
+        self.completed_at_ms = 0.0
+        self.limits: Limits | None = None
+        """What the provider's headers said of its rate limits."""
+        self.retry_after_ms: float | None = None
+        self._ref = ref
+        self._done = False
+        self._ttft_ms: float | None = None
+        self._input_tokens: int | None = None
+        self._output_tokens: int | None = None
+        self._cost_usd: float | None = None
+        self._quality: float | None = None
+        self._satisfaction: float | None = None
+
+    def first_chunk(self) -> None:
+        """Note that the first chunk of the answer is here."""
+        if self._ttft_ms is None:
+            self._ttft_ms = max(0.0, (self._router.clock.monotonic_s() - self.started_s) * 1000.0)
+
+    def tokens(self, *, input: int | None = None, output: int | None = None) -> None:  # noqa: A002 - the field's word
+        """Note how many tokens went in and came out."""
+        if input is not None:
+            self._input_tokens = input
+        if output is not None:
+            self._output_tokens = output
+
+    def cost(self, usd: float) -> None:
+        """Note what the call cost, USD."""
+        self._cost_usd = usd
+
+    def quality(self, quality: float) -> None:
+        """Note the quality of the answer, 0..1; for later feedback keep `ref`."""
+        self._quality = quality
+
+    def satisfaction(self, satisfaction: float) -> None:
+        """Note the user's satisfaction, 0..1."""
+        self._satisfaction = satisfaction
+
+    @property
+    def done(self) -> bool:
+        """Whether the end was reported."""
+        return self._done
+
+    @property
+    def ref(self) -> str:
+        """Opaque reference for `Emitter.feedback`; valid once the call has ended."""
+        return msgspec.json.encode((self.request_id, self.decision.target, self.completed_at_ms)).decode()
+
+    def finish(self, outcome: Outcome = "ok", *, error_type: str = "", http_status: int | None = None) -> None:
+        """Report the end. The first end counts; later ones do nothing. Never raises."""
+        if self._done:
+            return
+        self._done = True
+        router, decision = self._router, self.decision
+        duration_ms = max(0.0, (router.clock.monotonic_s() - self.started_s) * 1000.0)
+        self.completed_at_ms = self.started_at_ms + duration_ms
+        emitter = router.emitter
+        event = Completed(
+            at_ms=self.completed_at_ms, emitter=emitter.name, request_id=self.request_id, attempt=self.attempt, target=decision.target,
+            service=decision.service, started_at_ms=self.started_at_ms, duration_ms=duration_ms, outcome=outcome,
+            start_reported=not (emitter.dropped and emitter.start_was_dropped(self.request_id, self.attempt)), ttft_ms=self._ttft_ms,
+            error_type=error_type, http_status=http_status, retry_after_ms=self.retry_after_ms, input_tokens=self._input_tokens,
+            output_tokens=self._output_tokens, cost_usd=self._cost_usd, quality=self._quality, satisfaction=self._satisfaction,
+            limits=self.limits, decision=self._ref,
+        )  # fmt: skip
+        router.ended(self, outcome, duration_ms)
+        emitter.emit(event)
+
+
+class Track:
+    """Reports the end of a call however the block is left: normally `ok`, by timeout, by cancellation, or `error`."""
+
+    __slots__ = ("_call", "_decision", "_router")
+
+    def __init__(self, router: Router, decision: Decision) -> None:
+        self._router = router
+        self._decision = decision
+        self._call: Call | None = None
+
+    def __enter__(self) -> Call:
+        self._call = self._router.start(self._decision)
+        return self._call
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._call is not None:
+            self._call.finish(_outcome(kind), error_type=_error_type(kind))
+
+    async def __aenter__(self) -> Call:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.__exit__(kind, error, trace)
+
+
+def _outcome(kind: type[BaseException] | None) -> Outcome:
+    if kind is None:
+        return "ok"
+    if issubclass(kind, TimeoutError):
+        return "timeout"
+    return "error" if issubclass(kind, Exception) else "cancelled"
+
+
+def _error_type(kind: type[BaseException] | None) -> str:
+    if kind is None or not issubclass(kind, Exception):
+        return ""
+    if issubclass(kind, TimeoutError):
+        return "timeout"
+    return "connection" if issubclass(kind, ConnectionError) else "_OTHER"

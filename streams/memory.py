@@ -1,0 +1,78 @@
+"""The embedded log `memory://`: partitions, offsets and append times in this process, for one process's routing and for tests.
+
+Guarantees: a partition keeps the order of its appends, offsets are dense from 0, append times never go back. Nothing survives the
+process. Records stay until `trim` drops the oldest (offsets go on), which whoever drives the log calls once all have been read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import NamedTuple
+
+from routecast.streams.clock import Clock
+
+class Record(NamedTuple):
+    """One record as it was appended."""
+
+    offset: int
+    append_ms: float
+    key: bytes
+    value: bytes | None
+    """None is a tombstone."""
+
+
+class _Partition:
+    __slots__ = ("end", "records")
+
+    def __init__(self) -> None:
+        self.records: deque[Record] = deque()
+        self.end = 0
+
+
+class MemoryLog:
+    """A log of named topics. Safe to use from several threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._lock = threading.Lock()
+        self._last_ms = 0.0
+
+    def append(self, topic: str, value: bytes | None, *, key: bytes = b"", partition: int = 0) -> int:
+        """Append a record; its offset."""
+        with self._lock:
+            self._last_ms = max(self._last_ms, self._clock.now_ms())
+            found = self._partition(topic, partition)
+            found.records.append(Record(found.end, self._last_ms, key, value))
+            found.end += 1
+            return found.end - 1
+
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
+        """At most `limit` records from this offset on, or from the oldest kept; none when there is nothing new."""
+        with self._lock:
+            found = self._partition(topic, partition)
+            fresh = found.end - max(offset, found.end - len(found.records))
+            if fresh <= 0:
+                return []
+            first = len(found.records) - fresh
+            return [found.records[i] for i in range(first, min(first + limit, len(found.records)))]
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next record of this partition will get."""
+        with self._lock:
+            return self._partition(topic, partition).end
+
+    def trim(self, kept: int) -> None:
+        """Drop the oldest records of every partition that holds more than `kept`."""
+        with self._lock:
+            for partition in self._partitions.values():
+                while len(partition.records) > kept:
+                    partition.records.popleft()
+
+    def _partition(self, topic: str, partition: int) -> _Partition:
+        key = (topic, partition)
+        found = self._partitions.get(key)
+        if found is None:
+            found = self._partitions[key] = _Partition()
+        return found

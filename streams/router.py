@@ -1,0 +1,302 @@
+"""The router: chooses a target for every request from the newest snapshot and from what it has in flight itself. No I/O.
+
+Delivery: snapshots arrive in any order and number; the newest (term, seq) counts, others are ignored. Ordering: none assumed.
+Lost in a crash of this process: nothing but its own in-flight counts; its open requests are booked `lost` by the fold.
+
+When snapshots stay away: up to 2 periods nothing changes; up to 10 the averages of the last one count; beyond, the router's own
+measurements. It never fails for lack of a snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections import Counter, deque
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from heapq import heappop, heappush
+from pathlib import Path
+
+from routecast.analytics.balance import POLICIES, Own, Policy, costs_now, update_peak_ewma
+from routecast.analytics.candidates import Candidates, candidates, view_of
+from routecast.analytics.contention import REFRESH_MS, Contention, OwnRate, Target
+from routecast.models.config import Config
+from routecast.models.decision import Decision
+from routecast.models.details import Details, SubjectDetails
+from routecast.models.errors import ConfigError
+from routecast.models.events import DecisionCount, Outcome, RouterStats, Started, Urgency
+from routecast.models.requirements import NONE, Requirements
+from routecast.models.snapshot import RoutingSnapshot
+from routecast.streams.call import Call, Track
+from routecast.streams.clock import Clock
+from routecast.streams.emitter import Emitter
+from routecast.streams.fork import renew_after_fork
+
+_CLASSES = 512
+"""Classes of requirements whose candidates are kept per snapshot."""
+_CHANGES = 100_000
+_FAILURE_MS = 2_000.0
+_LOAD_NORM = 0.25
+_PREFERRED_FACTOR = 1.5
+
+
+class Router:
+    """Chooses among the configured targets of one service.
+
+    Args:
+        config: targets and policy; the router only ever chooses targets of its own configuration.
+        service: which of its services.
+        emitter: reports starts and ends.
+        clock, rng: time and chance.
+        policy: overrides the configured policy.
+
+    Raises ConfigError when the service has no targets or the policy does not exist. Safe to use from several threads.
+    """
+
+    def __init__(self, config: Config, service: str, emitter: Emitter, clock: Clock, rng: random.Random, *, policy: str | None = None) -> None:
+        self.clock = clock
+        self.emitter = emitter
+        self.name_of_service = service
+        self._config = config
+        self._rng = rng
+        self._routing = config.routing_for(service)
+        self._targets = config.targets_of(service)
+        if not self._targets:
+            raise ConfigError(f"service {service!r} has no targets: the configuration knows {sorted(config.services)}")
+        self._index = {target.id: i for i, target in enumerate(self._targets)}
+        n = len(self._targets)
+        self._contention = Contention(n, self._routing.factor_weights.current_load / _LOAD_NORM)
+        self._own = Own(self._contention.own, self._contention.terms, [max(1e-9, t.weight) for t in self._targets])
+        self._own.wheel = [rng.random() for _ in range(n)]
+        self._own_since = [0.0] * n
+        self._rate = OwnRate()
+        self._refreshed_ms = clock.now_ms()
+        self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
+        self._changes: deque[tuple[float, int, int]] = deque(maxlen=_CHANGES)
+        self._deadlines: list[tuple[float, int, Call]] = []
+        self._outcomes: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._details: Details | None = None
+        self._fresh_lock()
+        renew_after_fork(self._fresh_lock)
+        self._set_policy(policy or self._routing.policy)
+        self._use(None)
+
+    @classmethod
+    def connect(
+        cls, url: str, config: Config | str | Path | None = None, *, service: str | None = None, policy: str | None = None, rng: random.Random | None = None
+    ) -> AbstractAsyncContextManager[Router]:
+        """`async with Router.connect("memory://", config="routecast.toml", service="chat") as router`.
+
+        Waits at most 5 s for the first snapshot, then starts from the configuration. `config`: a file, a `Config`, or None for
+        ./routecast.toml; `service` may be left out where there is only one. Raises ConfigError.
+        """
+        from routecast.streams.connect import open_router  # noqa: PLC0415 - the connection knows the router
+
+        return open_router(url, config, service, policy, rng, os.environ)
+
+    @classmethod
+    def connect_sync(
+        cls, url: str, config: Config | str | Path | None = None, *, service: str | None = None, policy: str | None = None, rng: random.Random | None = None
+    ) -> AbstractContextManager[Router]:
+        """`with Router.connect_sync(...) as router`: the same for threaded programs."""
+        from routecast.streams.connect import open_router  # noqa: PLC0415 - the connection knows the router
+
+        return open_router(url, config, service, policy, rng, os.environ)
+
+    def _fresh_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def _set_policy(self, name: str) -> None:
+        known = POLICIES.get(name)
+        if known is None:
+            raise ConfigError(f"policy {name!r} does not exist: choose one of {sorted(POLICIES)}")
+        if not self._config.adaptive.enabled and name in {"performance", "auto"}:
+            name, known = "configured", POLICIES["configured"]
+        self._configured_policy: tuple[str, Policy] = ("performance" if name == "auto" else name, known)
+
+    def _use(self, snapshot: RoutingSnapshot | None) -> None:
+        self._view = view_of(snapshot, self._targets)
+        self._version = snapshot.version if snapshot else (0, 0)
+        self._cache: dict[object, Candidates] = {}
+        self._plain = candidates(self._view, self._routing, NONE, (), self._rng)
+        self._choose_policy(self.clock.now_ms())
+
+    def _choose_policy(self, now_ms: float) -> None:
+        self._stale = self._version != (0, 0) and self._contention.alone(now_ms)
+        self._policy_name, self._policy = ("peak_ewma", POLICIES["peak_ewma"]) if self._stale else self._configured_policy
+
+    def apply(self, snapshot: RoutingSnapshot) -> bool:
+        """Take a snapshot; whether it is used. A foreign or older one is ignored."""
+        if snapshot.service != self.name_of_service or snapshot.version <= self._version:
+            return False
+        self._take(snapshot)
+        return True
+
+    def _take(self, snapshot: RoutingSnapshot) -> None:
+        with self._lock:
+            changes = self._changes
+            own_at_publish = list(self._contention.own)
+            for at_ms, i, change in reversed(changes):
+                if at_ms <= snapshot.at_ms:
+                    break
+                own_at_publish[i] -= change
+            while changes and changes[0][0] <= snapshot.at_ms:
+                changes.popleft()
+            entries = view_of(snapshot, self._targets).entries
+            self._contention.take(snapshot, [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in entries], own_at_publish)
+            self._use(snapshot)
+            self._refresh(self.clock.now_ms())
+
+    def _refresh(self, now_ms: float) -> None:
+        elapsed_s = (now_ms - self._refreshed_ms) / 1000.0
+        if elapsed_s > 0:
+            self._rate.refresh(elapsed_s)
+            self._refreshed_ms = now_ms
+        self._refresh_at_ms = now_ms + REFRESH_MS
+        snapshot = self._view.snapshot
+        if snapshot is not None:
+            self._contention.refresh(now_ms, self._rate.share(snapshot.rate_per_s, snapshot.routers))
+            self._choose_policy(now_ms)
+
+    def choose(self, requirements: Requirements | None = None, *, tried: Collection[str] = ()) -> Decision:
+        """Choose a target; synchronous, microseconds, no I/O.
+
+        `tried` names targets that have failed this request already. Raises NoTarget only when the caller excluded every target, or
+        asked for strictness and nothing qualifies.
+        """
+        if self.clock.now_ms() >= self._refresh_at_ms:
+            with self._lock:
+                self._refresh(self.clock.now_ms())
+        found = self._plain if requirements is None and not tried else self._candidates(requirements or NONE, tried)
+        table = found.table
+        costs = costs_now(table, self._own)
+        if found.preferred is not None:
+            liked = costs_now(found.preferred.table, self._own)
+            others = [cost for cost, i in zip(costs, table.index, strict=True) if i not in found.preferred.table.index]
+            if min(liked) <= _PREFERRED_FACTOR * min(others):
+                found, table, costs = found.preferred, found.preferred.table, liked
+        position, propensity = self._policy(table, self._own, costs, self._rng)
+        i = table.index[position]
+        target = self._targets[i]
+        forced = "stale" if self._stale else found.forced
+        if forced:
+            self._reasons[forced] += 1
+        return Decision(
+            target=target.id, provider=target.provider, model=target.model, service=target.service, region=target.region,
+            policy=self._policy_name, snapshot=self._version, propensity=propensity, candidates=found.mask, forced=forced,
+            entry=self._view.entries[i], costs=costs, position=position, source=found,
+        )  # fmt: skip
+
+    def _candidates(self, requirements: Requirements, tried: Collection[str]) -> Candidates:
+        key: object = (requirements.key, frozenset(tried)) if tried else requirements.key
+        cache = self._cache
+        found = cache.get(key)
+        if found is None:
+            found = candidates(self._view, self._routing, requirements, tried, self._rng)
+            if len(cache) >= _CLASSES:
+                cache.clear()
+            cache[key] = found
+        return found
+
+    def start(
+        self, decision: Decision, *, request_id: str = "", attempt: int = 1, deadline_ms: float | None = None, stream: bool = False,
+        input_tokens: int | None = None, max_output_tokens: int | None = None, urgency: Urgency = "medium",
+    ) -> Call:  # fmt: skip
+        """Report that the call to the chosen target begins. Past `deadline_ms` (a duration) the call ends as a timeout by itself."""
+        emitter = self.emitter
+        at_ms, ref = self.clock.now_ms(), decision.ref()
+        index = self._index[decision.target]
+        call = Call(self, decision, index, request_id or emitter.request_id(), attempt, at_ms, self.clock.monotonic_s(), ref)
+        event = Started(
+            at_ms=at_ms, emitter=emitter.name, request_id=call.request_id, attempt=attempt, target=decision.target, provider=decision.provider,
+            model=decision.model, service=decision.service, region=decision.region or "", deadline_ms=deadline_ms, stream=stream,
+            input_tokens=input_tokens, max_output_tokens=max_output_tokens, urgency=urgency, decision=ref,
+        )  # fmt: skip
+        with self._lock:
+            self._contention.started(index)
+            self._changes.append((at_ms, index, 1))
+            self._rate.pending += attempt == 1
+            if deadline_ms is not None:
+                heappush(self._deadlines, (call.started_s + deadline_ms / 1000.0, id(call), call))
+        emitter.emit(event)
+        return call
+
+    def ended(self, call: Call, outcome: Outcome, duration_ms: float) -> None:
+        """Take note that one of this router's calls ended; `Call.finish` calls it."""
+        i = call.index
+        observed_ms = duration_ms if outcome in {"ok", "cancelled"} else duration_ms + _FAILURE_MS
+        own = self._own
+        with self._lock:
+            self._contention.finished(i)
+            self._changes.append((call.completed_at_ms, i, -1))
+            self._outcomes[outcome] += 1
+            if outcome != "cancelled":
+                own.latency_ms[i] = update_peak_ewma(own.latency_ms[i], observed_ms, call.completed_at_ms / 1000.0 - self._own_since[i])
+                self._own_since[i] = call.completed_at_ms / 1000.0
+
+    def track(self, decision: Decision) -> Track:
+        """Context manager, sync and async: `start` on entry, `finish` however the block is left."""
+        return Track(self, decision)
+
+    def end_overdue(self) -> None:
+        """End calls that are past their deadline with `timeout`; the driver calls this a few times a second."""
+        now_s = self.clock.monotonic_s()
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            with self._lock:
+                _, _, call = heappop(self._deadlines)
+            call.finish("timeout", error_type="timeout")
+
+    def stats(self) -> RouterStats:
+        """What this router did since the last time: its sign of life."""
+        with self._lock:
+            outcomes, self._outcomes = self._outcomes, Counter()
+            reasons, self._reasons = self._reasons, Counter()
+        rows = [(count, outcome, "") for outcome, count in sorted(outcomes.items())] + [(count, "", reason) for reason, count in sorted(reasons.items())]
+        now_ms = self.clock.now_ms()
+        return RouterStats(
+            at_ms=now_ms,
+            emitter=self.emitter.name,
+            services=(self.name_of_service,),
+            decisions=tuple(
+                DecisionCount(service=self.name_of_service, policy=self._policy_name, count=count, outcome=outcome, reason=reason) for count, outcome, reason in rows
+            ),
+            snapshot_age_ms=now_ms - self.snapshot.at_ms if self.snapshot else None,
+            dropped=self.emitter.dropped,
+        )
+
+    @property
+    def snapshot(self) -> RoutingSnapshot | None:
+        """The snapshot in use."""
+        return self._view.snapshot
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """This router's open calls by target."""
+        return {target.id: self._contention.own[i] for i, target in enumerate(self._targets)}
+
+    def apply_details(self, details: Details) -> None:
+        """Take the details of a service; foreign ones are ignored."""
+        if details.service == self.name_of_service:
+            self._details = details
+
+    def target(self, name: str) -> SubjectDetails | None:
+        """Newest figures of a target; None until the first details arrive or when it is unknown."""
+        return _find(self._details.targets, name) if self._details else None
+
+    def provider(self, name: str) -> SubjectDetails | None:
+        """Newest figures of a provider."""
+        return _find(self._details.providers, name) if self._details else None
+
+    def service(self, name: str) -> SubjectDetails | None:
+        """Newest figures of a service."""
+        return _find(self._details.services, name) if self._details else None
+
+    def system(self) -> SubjectDetails | None:
+        """Newest figures of everything together."""
+        return self._details.system if self._details else None
+
+
+def _find(subjects: Collection[SubjectDetails], name: str) -> SubjectDetails | None:
+    return next((subject for subject in subjects if subject.id == name), None)
