@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 from routecast.analytics.pane import MILLION, Pane, ln_ms
 from routecast.models.events import CALLER_FAULTS, Completed, Event, Feedback, Resources, RouterStats, Started
@@ -97,7 +98,7 @@ class PartitionFold:
         chunk = self._chunks[row.chunk]
         chunk.fence, chunk.dirty = row.fence, False
         for totals in row.targets:
-            chunk.targets[totals.target] = totals
+            chunk.targets[totals.target] = copy(totals)
             self._chunk_of[totals.target] = chunk
         if row.chunk == 0:
             self.offset, self.watermark_ms = row.fence, row.watermark_ms
@@ -200,13 +201,18 @@ class PartitionFold:
     def _chunk_for(self, target: str) -> _Chunk:
         chunk = self._chunk_of.get(target)
         if chunk is None:
-            chunk = self._chunks[-1]
-            if len(chunk.targets) >= CHUNK_TARGETS:
-                chunk = _Chunk(len(self._chunks))
-                self._chunks.append(chunk)
+            chunk = self._chunk_of[target] = self._chunk_with_room()
             chunk.targets[target] = TargetTotals(target)
-            self._chunk_of[target] = chunk
+            chunk.dirty = True
         return chunk
+
+    def _chunk_with_room(self) -> _Chunk:
+        """The first that has room, since a torn flush may bring a later chunk back without the last targets of an earlier one."""
+        for chunk in self._chunks:
+            if len(chunk.targets) < CHUNK_TARGETS:
+                return chunk
+        self._chunks.append(_Chunk(len(self._chunks)))
+        return self._chunks[-1]
 
     def _totals(self, event: Started | Completed) -> tuple[_Chunk, TargetTotals | None]:
         chunk = self._chunk_for(event.target)

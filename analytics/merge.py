@@ -6,6 +6,7 @@ fence wins; buffered rows with a fence above the closing row's wait for theirs, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ class Merge:
         self.totals: dict[PaneKey, TotalsRow] = {}
         self._buffered: dict[int, dict[bytes, PaneRow | TotalsRow]] = {}
         self._news: dict[tuple[str, int], list[int]] = {}
+        self._expired_ms = -math.inf
 
     def add(self, key: bytes, value: bytes | None) -> bool:
         """Take one changelog record; True where it closed a cut.
@@ -83,6 +85,8 @@ class Merge:
             if old_totals is None or row.fence >= old_totals.fence:
                 self.totals[key] = row
             return
+        if row.pane_ms + PANE_MS <= self._expired_ms:
+            return
         chunks = self.panes.setdefault(row.pane_ms, {})
         old = chunks.get(key)
         if old is None or row.fence >= old.fence:
@@ -101,12 +105,15 @@ class Merge:
                         news[i] += value
 
     def _forget(self, key: bytes) -> None:
-        kind, partition, pane_ms, chunk = (*key.decode().split("/"), "", "", "")[:4]
-        chunks = self.panes.get(int(pane_ms)) if kind == "pane" else None
+        if not key.startswith(b"pane/"):
+            return
+        partition, pane_ms, chunk = (int(part) for part in key.decode().split("/")[1:])
+        self._buffered.get(partition, {}).pop(key, None)
+        chunks = self.panes.get(pane_ms)
         if chunks is not None:
-            chunks.pop((int(partition), int(chunk)), None)
+            chunks.pop((partition, chunk), None)
             if not chunks:
-                del self.panes[int(pane_ms)]
+                del self.panes[pane_ms]
 
     def take_news(self) -> list[SlotNews]:
         """What is new since the last call, by target and time; the order of rows and partitions leaves no trace."""
@@ -114,7 +121,8 @@ class Merge:
         return [SlotNews(target, slot_ms, *figures) for (target, slot_ms), figures in sorted(news.items())]
 
     def expire(self, before_ms: float) -> None:
-        """Forget panes that ended at or before this time (epoch ms)."""
+        """Forget panes that ended at or before this time (epoch ms), and take no news of them any more."""
+        self._expired_ms = max(self._expired_ms, before_ms)
         for pane_ms in [p for p in self.panes if p + PANE_MS <= before_ms]:
             del self.panes[pane_ms]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 
 from routecast.analytics.sketch import bucket_of, decode_counts, encode_counts
 from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Resources
@@ -69,7 +70,7 @@ class Pane:
         for name in _PLAIN:
             setattr(pane, name, getattr(row, name))
         pane.duration, pane.ttft, pane.tpot = TallyPane(row.duration), TallyPane(row.ttft), TallyPane(row.tpot)
-        pane.slots = {slot.slot: slot for slot in row.slots}
+        pane.slots = {slot.slot: copy(slot) for slot in row.slots}
         return pane
 
     def row(self) -> TargetPane:
@@ -81,7 +82,7 @@ class Pane:
                 duration=self.duration.row(),
                 ttft=self.ttft.row(),
                 tpot=self.tpot.row(),
-                slots=[Slot(*_slot_figures(self.slots[index])) for index in sorted(self.slots)],
+                slots=[copy(self.slots[index]) for index in sorted(self.slots)],
                 **figures,
             )
         return self._row
@@ -155,10 +156,6 @@ class Pane:
 
 
 _PLAIN = tuple(name for name in TargetPane.__struct_fields__ if name not in {"target", "duration", "ttft", "tpot", "slots"})
-
-
-def _slot_figures(slot: Slot) -> tuple[int, int, int, int, int, int, int, int]:
-    return (slot.slot, slot.first_attempts, slot.started, slot.completed, slot.ended, slot.n, slot.sum_ln, slot.sum_ln2)
 
 
 def ln_ms(duration_ms: float) -> int:
