@@ -95,14 +95,13 @@ class Greedy:
             return draw_uniform(self._simulation.random, len(self._simulation.targets), without)
         return next(target for target in self._ranking if target not in without)
 
-    def started(self, router: int, target: int) -> int:
-        """The attempt is told apart by its target."""
-        del router
-        return target
+    def started(self, router: int, target: int) -> Attempt:
+        """Nothing to keep: its own calls in flight do not matter to it."""
+        return router, target
 
-    def finished(self, handle: int, duration_ms: float, outcome: Outcome) -> None:
+    def finished(self, handle: Attempt, duration_ms: float, outcome: Outcome) -> None:
         """Tell the board."""
-        self._board.ended(handle, duration_ms, outcome)
+        self._board.ended(handle[1], duration_ms, outcome)
 
 
 class WeightedThree:

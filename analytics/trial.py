@@ -12,10 +12,10 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.servers import ProcessorSharing, Queueing, Server
+from routecast.analytics.servers import Call, Done, ProcessorSharing, Queueing, Server
 from routecast.analytics.simulator import EventQueue
-from routecast.analytics.virtual_target import RequestLimit, VirtualTarget
-from routecast.analytics.worlds import TargetSpec, World
+from routecast.analytics.virtual_target import Condition, RequestLimit, VirtualTarget
+from routecast.analytics.worlds import World
 from routecast.models.events import Outcome
 
 ATTEMPTS = 3
@@ -41,13 +41,43 @@ class Chooser(Protocol[Handle]):
         ...
 
 
+class Target(Protocol):
+    """What a trial needs of a simulated target; `VirtualTarget` is one."""
+
+    @property
+    def condition(self) -> Condition:
+        """What is the matter with it now."""
+        ...
+
+    @condition.setter
+    def condition(self, condition: Condition) -> None: ...
+
+    @property
+    def server(self) -> Server:
+        """What does the work."""
+        ...
+
+    @property
+    def available(self) -> bool:
+        """Whether a call made now can succeed."""
+        ...
+
+    def submit(self, work_ms: float, done: Done) -> Call:
+        """Begin a call."""
+        ...
+
+
+MakeTarget = Callable[[EventQueue, World, int, Random], Target]
+"""(clock, world, number of the target, its luck) → target."""
+
+
 @dataclass(frozen=True, eq=False)
 class Simulation:
     """What a policy is made from. One that stands for a real router uses the clock, not the targets' state."""
 
     queue: EventQueue
     world: World
-    targets: Sequence[VirtualTarget]
+    targets: Sequence[Target]
     random: Random
     excluded: set[int] = field(default_factory=set[int])
     """Targets a breaker has closed: rivals pass them over. Empty unless whoever drives the run fills it."""
@@ -59,6 +89,8 @@ class Result:
 
     times_s: NDArray[np.float64]
     """From arrival to success; after a last failure its cost included."""
+    failed: NDArray[np.bool_]
+    """Which of them had no success."""
     ended_s: NDArray[np.float64]
     """When each of them ended, counted from the start of the run."""
     attempts: NDArray[np.int64]
@@ -67,12 +99,15 @@ class Result:
     """Attempts that were refused."""
     failed_attempts: int
     """Attempts that ended otherwise than `ok`, refusals included."""
-    failed_requests: int
-    """Requests without success."""
     into_trouble: int
     """Attempts into the bad target while it was bad."""
     during_trouble: int
     """Attempts into any target in that time."""
+
+    @property
+    def failed_requests(self) -> int:
+        """Requests without success."""
+        return int(self.failed.sum())
 
     @property
     def mean_s(self) -> float:
@@ -103,21 +138,26 @@ class Result:
         return self.into_trouble / self.during_trouble if self.during_trouble else math.nan
 
 
-def run(world: World, policy: Callable[[Simulation], Chooser[Handle]], *, seed: int = 0, start_ms: float = 0.0) -> Result:
+def run(
+    world: World, policy: Callable[[Simulation], Chooser[Handle]], *, seed: int = 0, start_ms: float = 0.0, make: MakeTarget | None = None
+) -> Result:
     """Route every request of the world by a policy, until the last one has ended.
 
     Retries are immediate and exclude what was tried; the third failure ends a request. `seed` is the policy's luck and that of
-    partial failures; the requests are the world's. The clock begins at `start_ms`. Equal arguments give equal results.
+    partial failures; the requests are the world's. The clock begins at `start_ms`. `make` builds targets of another kind than the
+    world's own. Equal arguments give equal results.
     """
     queue = EventQueue(start_ms)
-    targets = [_virtual_target(queue, world, spec, Random(f"{seed} target {i}")) for i, spec in enumerate(world.targets)]
+    targets = [(make or virtual_target)(queue, world, i, Random(f"{seed} target {i}")) for i in range(len(world.targets))]
     simulation = Simulation(queue, world, targets, Random(f"{seed} policy"))
     for change in world.changes:
         queue.at(start_ms + change.at_ms, setattr, targets[change.target], "condition", change.condition)
     return _Trial(simulation, policy(simulation)).run()
 
 
-def _virtual_target(queue: EventQueue, world: World, spec: TargetSpec, random: Random) -> VirtualTarget:
+def virtual_target(queue: EventQueue, world: World, number: int, random: Random) -> VirtualTarget:
+    """A target as the world specifies it."""
+    spec = world.targets[number]
     server: Server
     if spec.kind == "sharing":
         server = ProcessorSharing(queue, spec.slots)
@@ -146,9 +186,10 @@ class _Tally:
         self._start_ms = start_ms
         self._trouble = world.trouble
         self._times_s: list[float] = []
+        self._failed: list[bool] = []
         self._ended_s: list[float] = []
         self._attempts = [0] * len(world.targets)
-        self._rate_limited = self._failed_attempts = self._failed_requests = 0
+        self._rate_limited = self._failed_attempts = 0
         self._into_trouble = self._during_trouble = 0
 
     def began(self, target: int, now_ms: float) -> None:
@@ -163,18 +204,18 @@ class _Tally:
         self._rate_limited += outcome == "rate_limited"
 
     def ended(self, time_s: float, now_ms: float, *, failed: bool) -> None:
-        self._failed_requests += failed
+        self._failed.append(failed)
         self._times_s.append(time_s + FAILURE_COST_S if failed else time_s)
         self._ended_s.append((now_ms - self._start_ms) / 1000.0)
 
     def result(self) -> Result:
         return Result(
             times_s=np.array(self._times_s),
+            failed=np.array(self._failed, dtype=np.bool_),
             ended_s=np.array(self._ended_s),
             attempts=np.array(self._attempts, dtype=np.int64),
             rate_limited=self._rate_limited,
             failed_attempts=self._failed_attempts,
-            failed_requests=self._failed_requests,
             into_trouble=self._into_trouble,
             during_trouble=self._during_trouble,
         )

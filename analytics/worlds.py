@@ -80,7 +80,7 @@ class Trouble:
 class World:
     """Everything about a run that does not depend on the policy."""
 
-    name: WorldName
+    name: str
     load: float
     """Offered work ÷ nominal capacity of all targets."""
     targets: tuple[TargetSpec, ...]
