@@ -10,7 +10,8 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, compress
+from operator import itemgetter, mul
 
 EXPLORE = 0.01
 """Share of the draws that are uniform over the candidates, so that logs stay usable for off-policy evaluation."""
@@ -24,10 +25,12 @@ class Table:
     All lists are in that order; `index` leads back to the router's own numbering. Position breaks ties of cost.
     """
 
-    __slots__ = ("costs", "cumulative", "explore", "factors", "index", "scores", "weights")
+    __slots__ = ("costs", "cumulative", "explore", "factors", "in_order", "index", "scores", "weights")
 
     def __init__(self, index: Sequence[int], costs: Sequence[float], shares: Sequence[float], scores: Sequence[float], factors: Sequence[float], *, explore: bool) -> None:
         self.index = list(index)
+        self.in_order: Callable[[Sequence[float]], tuple[float, ...]] = _picker(self.index)
+        """Values in the router's own numbering → those of the candidates, in their order."""
         self.costs = list(costs)
         """Expected cost of each candidate in seconds before its load term."""
         total = sum(shares)
@@ -66,8 +69,14 @@ Policy = Callable[[Table, Own, Sequence[float], random.Random], Pick]
 
 def costs_now(table: Table, own: Own) -> list[float]:
     """Expected cost in seconds of each candidate with its present load."""
-    terms = own.terms
-    return [cost * terms[i] for cost, i in zip(table.costs, table.index, strict=True)]
+    return list(map(mul, table.costs, table.in_order(own.terms)))
+
+
+def _picker(index: Sequence[int]) -> Callable[[Sequence[float]], tuple[float, ...]]:
+    if len(index) == 1:
+        only = index[0]
+        return lambda values: (values[only],)
+    return itemgetter(*index)
 
 
 def performance(table: Table, _own: Own, costs: Sequence[float], rng: random.Random) -> Pick:
@@ -93,7 +102,7 @@ def least_of_draws(table: Table, costs: Sequence[float], chosen: int) -> float:
     weights, cost = table.weights, costs[chosen]
     if len(costs) == 1:
         return 1.0
-    q = sum([w for c, w in zip(costs, weights, strict=True) if c >= cost])
+    q = sum(compress(weights, map(cost.__le__, costs)))
     if costs.count(cost) > 1:
         q -= sum([weights[i] for i in range(chosen) if costs[i] == cost])
     drawn = float(q**_DRAWS - max(0.0, q - weights[chosen]) ** _DRAWS)

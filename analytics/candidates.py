@@ -6,10 +6,9 @@ Built once per snapshot and class of requests, then reused for every decision.
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from routecast.analytics.balance import Table
 from routecast.models.config import Routing, TargetConfig
@@ -148,9 +147,11 @@ def _compare(name: str, value: float, least: float, *, known: bool, unmet: list[
 
 def in_time(entry: TargetScore, deadline_ms: float, output_tokens: float) -> float:
     """P(TTFT + tokens·TPOT ≤ deadline), the two taken as independent, from their sixteen published quantiles each."""
-    first = np.array(entry.ttft_ms)
-    rest = np.array(entry.tpot_ms) * max(0.0, output_tokens - 1) if entry.tpot_ms else np.zeros(1)
-    return float((first[:, None] + rest <= deadline_ms).mean())
+    more = max(0.0, output_tokens - 1.0)
+    if not entry.tpot_ms or more <= 0:
+        return bisect_right(entry.ttft_ms, deadline_ms) / len(entry.ttft_ms)
+    within = sum(bisect_right(entry.tpot_ms, (deadline_ms - first) / more) for first in entry.ttft_ms)
+    return within / (len(entry.ttft_ms) * len(entry.tpot_ms))
 
 
 def token_scale(requirements: Requirements) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field
 
 DEADLINE_STEPS = 64
 _SHORTEST_MS, _LONGEST_MS = 10.0, 600_000.0
@@ -36,19 +37,11 @@ class Requirements(BaseModel):
     complexity: Ratio | None = Field(None, description="complexity of the context, 0..1: scales the expected tokens")
     strict: bool = Field(default=False, description="raise NoTarget where nothing qualifies")
 
-    _key: tuple[object, ...] = PrivateAttr(default=())
-
-    def model_post_init(self, _context: object, /) -> None:
-        """Compute the class key once, so that a decision costs one look-up."""
-        self._key = (
-            _deadline_step(self.deadline_ms), self.least_quality, self.reliability, self.preferred, self.excluded, self.region,
-            self.caller_region, self.urgency, self.max_cost_usd, self.complexity, self.strict,
-        )  # fmt: skip
-
-    @property
-    def key(self) -> tuple[object, ...]:
+    @cached_property
+    def key(self) -> str:
         """What tells this class of requests from others; the deadline is rounded down on a logarithmic grid."""
-        return self._key
+        deadline = _deadline_step(self.deadline_ms)
+        return f"{deadline} {self.model_copy(update={'max_response_time_ms': None})!r}"
 
     @property
     def deadline_ms(self) -> float | None:

@@ -43,10 +43,10 @@ class Call:
         self._quality: float | None = None
         self._satisfaction: float | None = None
 
-    def first_chunk(self) -> None:
-        """Note that the first chunk of the answer is here."""
+    def first_chunk(self, after_ms: float | None = None) -> None:
+        """Note that the first chunk of the answer is here, or came `after_ms` after the start. The first note counts."""
         if self._ttft_ms is None:
-            self._ttft_ms = max(0.0, (self._router.clock.monotonic_s() - self.started_s) * 1000.0)
+            self._ttft_ms = after_ms if after_ms is not None else max(0.0, (self._router.clock.monotonic_s() - self.started_s) * 1000.0)
 
     def tokens(self, *, input: int | None = None, output: int | None = None) -> None:  # noqa: A002 - the field's word
         """Note how many tokens went in and came out."""

@@ -1,0 +1,41 @@
+"""`make bench`: every figure of the README beside its target, measured now, on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import core
+import sketch
+import study_worlds
+
+SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
+    "decision": core.decisions,
+    "reporting": core.reporting,
+    "fold, merge, snapshot": core.folding,
+    "memory": core.memory,
+    "import": core.importing,
+    "sketch": lambda: [core.Row(*row) for row in sketch.rows()],
+}
+
+
+def main(chosen: list[str]) -> None:
+    """Print the sections asked for, or all of them and a small table of worlds."""
+    unknown = [name for name in chosen if name not in SECTIONS and name != "worlds"]
+    if unknown:
+        raise SystemExit(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)} and worlds")
+    for name, measure in SECTIONS.items():
+        if not chosen or name in chosen:
+            print(f"\n{name}")
+            for row in measure():
+                print(f"  {row.measure:<60} {row.value:<40} {row.target}", flush=True)
+    if not chosen or "worlds" in chosen:
+        print("\nworlds (small; `make study-worlds` for the whole table)")
+        study_worlds.main(["--quick"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

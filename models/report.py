@@ -1,0 +1,89 @@
+"""What `routecast demo` reports: the same requests under several policies."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from routecast.models.decision import Explanation
+
+
+class Part(BaseModel):
+    """A part of a report; frozen."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+
+class Estimate(Part):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class PolicyRow(Part):
+    """How one policy did."""
+
+    policy: str
+    mean_s: Estimate = Field(description="mean time to success, seconds; a request whose third attempt failed costs 30 s more")
+    p95_s: Estimate
+    p99_s: Estimate
+    failed_ratio: Estimate = Field(description="requests without success ÷ requests")
+    failed_attempts: int
+    rate_limited: int = Field(description="attempts that were answered 429")
+    into_dead: int = Field(description="attempts into the dead target while it was dead")
+    into_dead_ratio: float = Field(description="the same ÷ all attempts of that time")
+    largest_share: float = Field(description="largest share of the attempts that one target got")
+    to_orc: float | None = Field(description="mean ÷ that of ORC: least S·(n+1)/c on perfect fresh state")
+    to_best: float | None = Field(description="mean ÷ that of BEST: fastest target with a free slot, else nearly the least wait")
+
+
+class DemoTarget(Part):
+    """A recorded provider run behind a slot queue."""
+
+    target: str
+    provider: str
+    model: str
+    slots: int = Field(description="chosen for the demonstration, not recorded")
+    mean_service_s: float
+    recorded: int = Field(description="recorded requests")
+    recorded_rate_limited: int
+    injected: str = Field(description="trouble injected into it and when, virtual seconds; empty: none")
+
+
+class Explained(Part):
+    """A decision of the run, explained."""
+
+    at_s: float
+    when: str
+    decision: Explanation
+
+
+class CountCheck(Part):
+    """A count of the pipeline beside the truth of the simulation."""
+
+    what: str
+    pipeline: int
+    truth: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether they are equal."""
+        return self.pipeline == self.truth
+
+
+class DemoReport(Part):
+    """Everything that `routecast demo` found out."""
+
+    seed: int
+    duration_s: float
+    routers: int
+    requests: int
+    load: float
+    compression: float = Field(description="how much faster than recorded the requests arrive")
+    targets: tuple[DemoTarget, ...]
+    policies: tuple[PolicyRow, ...]
+    decisions: tuple[Explained, ...]
+    checks: tuple[CountCheck, ...]

@@ -1,0 +1,171 @@
+"""Policies on the same requests: runs, intervals, checks of the pipeline's counts against the truth, decisions explained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routecast.analytics.recorded import RecordedTarget
+from routecast.analytics.references import best, orc
+from routecast.analytics.trial import Result, Simulation, run
+from routecast.demonstration import OUTAGE, ROUTERS, SLOWDOWN, Scene, scene
+from routecast.models.decision import Decision
+from routecast.models.details import Details
+from routecast.models.events import Outcome
+from routecast.models.report import CountCheck, DemoReport, Estimate, Explained, PolicyRow
+from routecast.streams.call import Call
+from routecast.testing import Fleet
+
+POLICIES = ("performance", "weighted", "least_connections", "round_robin", "greedy", "random")
+START_MS = 1_700_000_000_000.0
+WATCH_MS = 5_000.0
+"""How often a watcher is called, virtual time."""
+_SETTLE_MS = 11_000.0
+_BLOCKS = 20
+_RESAMPLES = 200
+_MOMENTS = (
+    ("while all is well", 0.05),
+    ("during the outage", (OUTAGE.begins + OUTAGE.ends) / 2),
+    ("during the slow-down", (SLOWDOWN.begins + SLOWDOWN.ends) / 2),
+)
+"""When decisions are explained, in shares of the run."""
+
+Watcher = Callable[[Fleet, float], object]
+"""Called with the fleet and the virtual seconds since the start."""
+
+
+class _Handle(NamedTuple):
+    call: Call
+    target: int
+
+
+class FleetPolicy:
+    """The routers of a fleet as the policy of a trial; it keeps the true counts to hold against the pipeline's."""
+
+    def __init__(self, simulation: Simulation, scene: Scene, policy: str, seed: int, watcher: Watcher | None, *, first: bool) -> None:
+        self._targets = simulation.targets
+        self._queue = simulation.queue
+        self._watcher = watcher
+        self.fleet = Fleet(scene.config(), routers=ROUTERS, seed=seed, policy=policy, queue=simulation.queue)
+        self._names = [target.id for target in self.fleet.config.target]
+        self._number = {name: i for i, name in enumerate(self._names)}
+        self._decision: Decision | None = None
+        self._tried: Collection[int] = ()
+        self.truth: Counter[tuple[str, str]] = Counter()
+        self.explained: list[Explained] = []
+        if watcher is not None:
+            self._queue.after(WATCH_MS, self._watch)
+        for when, share in _MOMENTS if first else ():
+            self._queue.after(share * scene.duration_s * 1000.0, self._explain, when, share * scene.duration_s)
+
+    def choose(self, router: int, tried: Collection[int]) -> int:
+        """The router's decision."""
+        self._decision = self.fleet.router(router).choose(tried=[self._names[i] for i in tried])
+        self._tried = tried
+        return self._number[self._decision.target]
+
+    def started(self, router: int, target: int) -> _Handle:
+        """Report the start of what was just chosen."""
+        if self._decision is None:
+            raise RuntimeError("a trial starts what it has chosen")
+        self.truth[self._names[target], "started"] += 1
+        return _Handle(self.fleet.router(router).start(self._decision, attempt=len(self._tried) + 1, stream=True), target)
+
+    def finished(self, handle: _Handle, duration_ms: float, outcome: Outcome) -> None:
+        """Report the end, with the time to first token as the caller would have seen it."""
+        self.truth[self._names[handle.target], outcome] += 1
+        target = self._targets[handle.target]
+        if outcome == "ok" and isinstance(target, RecordedTarget):
+            handle.call.first_chunk(after_ms=duration_ms - target.ended_service_ms + target.ended_ttft_ms)
+        handle.call.finish(outcome)
+
+    def settle(self) -> Details | None:
+        """Let everything arrive; the newest details."""
+        self.fleet.advance_to(self.fleet.now_ms + _SETTLE_MS)
+        return self.fleet.details()
+
+    def _watch(self) -> None:
+        self._queue.after(WATCH_MS, self._watch)
+        if self._watcher is not None:
+            self._watcher(self.fleet, (self._queue.now_ms - START_MS) / 1000.0)
+
+    def _explain(self, when: str, at_s: float) -> None:
+        self.explained.append(Explained(at_s=at_s, when=when, decision=self.fleet.router(0).choose().explain()))
+
+
+def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, watcher: Watcher | None = None, note: Callable[[str], object] = str) -> DemoReport:
+    """Run every policy, and both references, on the same requests.
+
+    `watcher` sees the first policy at work; `note` is told what runs. Equal arguments give equal reports.
+    """
+    stage = scene(seed, duration_s)
+    references: dict[str, Result] = {}
+    for name, reference in (("ORC", orc), ("BEST", best)):
+        note(f"reference {name}")
+        references[name] = run(stage.world, reference, seed=seed, start_ms=START_MS, make=stage.make)
+    rows: list[PolicyRow] = []
+    checks: list[CountCheck] = []
+    explained: list[Explained] = []
+    for i, policy in enumerate(policies):
+        note(f"policy {policy}")
+        made: list[FleetPolicy] = []
+
+        def build(simulation: Simulation, policy: str = policy, first: bool = i == 0, made: list[FleetPolicy] = made) -> FleetPolicy:
+            made.append(FleetPolicy(simulation, stage, policy, seed, watcher if first else None, first=first))
+            return made[0]
+
+        result = run(stage.world, build, seed=seed, start_ms=START_MS, make=stage.make)
+        rows.append(_row(policy, result, references))
+        checks += _checks(policy, made[0])
+        explained += made[0].explained
+    return DemoReport(
+        seed=seed, duration_s=duration_s, routers=ROUTERS, requests=len(stage.world.requests), load=stage.world.load, compression=stage.compression,
+        targets=stage.described(), policies=tuple(rows), decisions=tuple(explained), checks=tuple(checks),
+    )  # fmt: skip
+
+
+def _checks(policy: str, made: FleetPolicy) -> list[CountCheck]:
+    details, truth = made.settle(), made.truth
+    counted: Counter[tuple[str, str]] = Counter()
+    in_flight = 0
+    if details is not None:
+        in_flight = details.system.in_flight
+        for target in details.targets:
+            for outcome, n in target.outcomes_total.model_dump().items():
+                counted[target.id, outcome] += n
+    outcomes = ("ok", "error", "timeout", "rate_limited", "cancelled", "lost", "late")
+    totals = [CountCheck(what=f"{policy}: {outcome}", pipeline=sum(n for (_, o), n in counted.items() if o == outcome), truth=sum(n for (_, o), n in truth.items() if o == outcome)) for outcome in outcomes]
+    wrong = sum(counted[key] != truth[key] for key in counted.keys() | truth.keys() if key[1] != "started")
+    return [*totals, CountCheck(what=f"{policy}: counts of single targets that differ", pipeline=wrong, truth=0), CountCheck(what=f"{policy}: in flight at the end", pipeline=in_flight, truth=0)]
+
+
+def _row(policy: str, result: Result, references: dict[str, Result]) -> PolicyRow:
+    times, failed = result.times_s, result.failed
+    return PolicyRow(
+        policy=policy,
+        mean_s=_estimate(times, np.mean),
+        p95_s=_estimate(times, lambda x: np.quantile(x, 0.95)),
+        p99_s=_estimate(times, lambda x: np.quantile(x, 0.99)),
+        failed_ratio=_estimate(failed.astype(float), np.mean),
+        failed_attempts=result.failed_attempts,
+        rate_limited=result.rate_limited,
+        into_dead=result.into_trouble,
+        into_dead_ratio=result.trouble_share,
+        largest_share=result.largest_share,
+        to_orc=result.mean_s / references["ORC"].mean_s,
+        to_best=result.mean_s / references["BEST"].mean_s,
+    )
+
+
+def _estimate(values: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], np.floating]) -> Estimate:
+    """A statistic with its 95 % interval from a bootstrap over twenty stretches of the run, which keeps what belongs together together."""
+    blocks = np.array_split(values, _BLOCKS)
+    luck = Random(0)  # noqa: S311 - resampling, the same in every run
+    again = [float(statistic(np.concatenate([blocks[luck.randrange(_BLOCKS)] for _ in range(_BLOCKS)]))) for _ in range(_RESAMPLES)]
+    return Estimate(value=float(statistic(values)), low=float(np.quantile(again, 0.025)), high=float(np.quantile(again, 0.975)))
+
