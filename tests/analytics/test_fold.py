@@ -294,6 +294,32 @@ def test_torn_flush_does_not_move_targets_between_chunks(surviving: float) -> No
     assert figures_of(disturbed(log, plan)) == figures_of(disturbed(log, []))
 
 
+@pytest.mark.parametrize("surviving", [0.1 * i for i in range(10)])
+def test_torn_flush_books_no_loss_and_no_feedback_twice(surviving: float) -> None:
+    """Chunks that were written and chunks that were not read the same events again, and each takes only what it does not have."""
+    begun = [Sent(T0, [started(0.001 * i, target=f"t{i}")]) for i in range(300)]
+    judged = [Feedback(at_ms=T0 + 700_000, request_id="r", target=f"t{i}", completed_at_ms=T0 + 699_000, quality=1.0) for i in range(300)]
+    log = [*begun, *(Sent(T0 + 700_000, [started(700.0, target=f.target), f]) for f in judged)]
+    plan = [(300, 1.0, 0), (300, surviving, 0), (50, surviving, 20)]
+    assert figures_of(disturbed(log, plan)) == figures_of(disturbed(log, []))
+
+
+def test_target_that_only_reports_resources_has_a_place_in_its_chunk() -> None:
+    """A new target is written with the totals of its chunk, so that a restart finds it where it was."""
+    fold = folded(*(started(0.0, target=f"t{i}") for i in range(300)))
+    fold.flush()
+    folded(Resources(at_ms=T0, target="new", cpu=0.5), fold=fold)
+    assert b"totals/0/1" in dict(fold.flush())
+
+
+def test_restored_fold_takes_the_newest_of_rows_in_any_order() -> None:
+    """An old row that a stalled owner wrote last does not win over the one with the higher fence."""
+    fold = folded(started(0.0))
+    old = [decode_row(key, value) for key, value in fold.flush() if value]
+    new = [decode_row(key, value) for key, value in folded(started(1.0), fold=fold).flush() if value]
+    assert totals_of(PartitionFold.restored(0, new + old)).started == 2
+
+
 @given(st.lists(steps, max_size=40))
 def test_open_is_started_less_ended_less_lost_at_every_step(history: list[Step]) -> None:
     """In flight needs no memory of requests: after each record totals and kept slots agree, and both with a list of what is open."""

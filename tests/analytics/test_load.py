@@ -102,8 +102,9 @@ def test_news_further_ahead_than_clocks_may_go_are_left_out() -> None:
 
 def test_time_that_goes_back_forgets_nothing() -> None:
     """A tick that is older than the last one leaves the slots as they are."""
-    tracker = tracker_of([(0, 0, None)], 20)
+    tracker = tracker_of([(0, 150, None)], 20)
     tracker.advance(T0)
+    tracker.advance(T0 + 20 * SLOT_MS)
     assert tracker.in_flight().tolist() == [1, 0, 0]
 
 

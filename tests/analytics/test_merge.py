@@ -224,6 +224,25 @@ def test_higher_fence_wins_whatever_comes_last() -> None:
     assert (started_in(merge), merge.target_totals()["a"].started) == ([4], 4)
 
 
+def test_higher_fence_wins_among_rows_that_wait() -> None:
+    """The row of a torn flush is not replaced by an older one before its flush is closed."""
+    merge = merged([pane_record(fence=9, started=4), pane_record(fence=7, started=2), totals_record(fence=9)])
+    assert started_in(merge) == [4]
+
+
+def test_higher_fence_wins_among_totals() -> None:
+    """An older row of a later chunk does not take back what was counted."""
+    new, old = (TotalsRow(0, 1, fence, T0, [TargetTotals("b", started=fence)]) for fence in (9, 5))
+    merge = merged([(totals_key(0, 1), encode_row(new)), totals_record(fence=9), (totals_key(0, 1), encode_row(old)), totals_record(fence=10)])
+    assert merge.target_totals()["b"].started == 9
+
+
+def test_order_of_partitions_does_not_decide_the_labels() -> None:
+    """Where partitions disagree on a provider, the lowest partition is believed, whichever came first."""
+    rows = [(totals_key(p, 0), encode_row(TotalsRow(p, 0, 1, T0, [TargetTotals("a", provider=f"p{p}")]))) for p in (2, 0, 1)]
+    assert merged(rows).target_totals()["a"].provider == "p0"
+
+
 def test_news_are_differences() -> None:
     """A row that replaces another brings only what it has more; the same row again brings nothing."""
     merge = merged([pane_record(fence=1, started=1), totals_record(fence=1)])

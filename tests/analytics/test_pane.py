@@ -119,6 +119,15 @@ def test_row_taken_before_a_change_stays_what_it_was() -> None:
     assert (before.slots[0].started, pane.row().slots[0].started) == (1, 2)
 
 
+def test_judgement_after_the_row_was_taken_is_in_the_next() -> None:
+    """Feedback alone makes a pane worth writing again."""
+    pane = Pane("a")
+    pane.completed(0.0, ended())
+    pane.row()
+    pane.judged(Feedback(at_ms=AT_MS, request_id="r", target="a", completed_at_ms=AT_MS, quality=1.0))
+    assert pane.row().quality_n == 1
+
+
 def test_restored_pane_does_not_reach_into_the_row_it_came_from() -> None:
     """The row a pane was restored from may be restored again."""
     pane = Pane("a")
