@@ -43,4 +43,5 @@ def expected_cost(e: Estimates, weights: Weights, seconds_per_usd: float) -> Flo
     reference = float(np.median(e.time_s))
     slope = weights.reliability / time_weight * (e.success.max() - e.success) + weights.quality / time_weight * (e.quality.max() - e.quality)
     retries = (1.0 - e.success) / e.success * (e.fail_s + RETRY_S)
-    return e.time_s + retries + _SLOPE * reference * slope + e.usd * seconds_per_usd
+    cost: Floats = e.time_s + retries + _SLOPE * reference * slope + e.usd * seconds_per_usd
+    return cost

@@ -59,7 +59,8 @@ class Horizon:
     @property
     def n(self) -> Floats:
         """Outcomes behind the figures."""
-        return self.sums[0] + self.sums[1]
+        n: Floats = self.sums[0] + self.sums[1]
+        return n
 
     def success(self, weight: float) -> Floats:
         """One-sided 80 % Jeffreys lower bound of the success ratio, in (0, 1); the ratio of all targets counts as `weight` observations."""

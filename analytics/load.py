@@ -57,7 +57,8 @@ class LoadTracker:
 
     def in_flight(self) -> Ints:
         """Open requests of every target."""
-        return np.maximum(0, self._ring[_OPEN].sum(axis=1))
+        open_: Ints = np.maximum(0, self._ring[_OPEN].sum(axis=1))
+        return open_
 
     def in_flight_at(self, slots_ms: Iterable[int]) -> Ints:
         """[targets × slots] What was in flight at the start of each of these slots (epoch ms, multiples of 500)."""
@@ -67,7 +68,8 @@ class LoadTracker:
         oldest = int(numbers.min())
         columns = np.arange(oldest, self._newest + 1) % _WIDTH
         since = np.cumsum(self._ring[_FLOW][:, columns][:, ::-1], axis=1)[:, ::-1]
-        return np.maximum(0, self._ring[_OPEN].sum(axis=1)[:, None] - since[:, numbers - oldest])
+        then: Ints = np.maximum(0, self._ring[_OPEN].sum(axis=1)[:, None] - since[:, numbers - oldest])
+        return then
 
     def oldest_open_ms(self, now_ms: float) -> Floats:
         """Age of the oldest slot with something open, ms; 0 where nothing is."""
@@ -79,4 +81,5 @@ class LoadTracker:
     def first_attempts(self, from_ms: float, to_ms: float) -> Ints:
         """First attempts of every target started in the slots within [from, to)."""
         numbers = np.arange(int(from_ms) // SLOT_MS, int(to_ms) // SLOT_MS)
-        return self._ring[_FIRST][:, numbers % _WIDTH].sum(axis=1)
+        arrived: Ints = self._ring[_FIRST][:, numbers % _WIDTH].sum(axis=1)
+        return arrived

@@ -77,7 +77,7 @@ class ServiceTime:
         known = n > 0
         means = e / np.maximum(n, 1e-9)
         middle = float(np.median(means[known])) if known.any() else math.log(_UNKNOWN_S) - variance / 2
-        prior = np.array([_elsewhere(i, models, n, e, middle) for i in rows])
+        prior = np.array([_elsewhere(i, models, n, e, middle) for i in range(len(rows))])
         weight = 1.0 / learning_rate - 1.0
         shrunk = np.where(known, (e + weight * prior) / np.maximum(n + weight, 1e-9), prior)
         return np.exp(shrunk + variance / 2)

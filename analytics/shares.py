@@ -39,7 +39,8 @@ def planned_shares(rate_per_s: float, cost_s: Floats, service_s: Floats, capacit
         else:
             high = middle
     shares = _shares_at(np.exp(high), table, per_rho, most)
-    return shares / shares.sum()
+    planned: Floats = shares / shares.sum()
+    return planned
 
 
 def _delay(slots: Floats) -> Floats:

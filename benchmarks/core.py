@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -78,6 +79,10 @@ def _quantiles(times: list[float]) -> str:
     return f"p50 {ordered[len(ordered) // 2]:.1f} µs, p99 {ordered[int(len(ordered) * 0.99)]:.1f} µs"
 
 
+def _choose_next(router: Router, asked: Iterator[Requirements]) -> None:
+    router.choose(next(asked))
+
+
 def decisions() -> list[Row]:
     """`choose` with propensity, class of requirements seen and unseen, `start` apart."""
     rows: list[Row] = []
@@ -89,9 +94,9 @@ def decisions() -> list[Row]:
             router.choose(asked)
         gc.collect()
         rows.append(Row(f"decision, {n} targets, no requirements", _quantiles(_each_us(router.choose, count)), goal))
-        rows.append(Row(f"decision, {n} targets, requirements seen", _quantiles(_each_us(lambda router=router: router.choose(asked), count)), goal))
+        rows.append(Row(f"decision, {n} targets, requirements seen", _quantiles(_each_us(partial(router.choose, asked), count)), goal))
         fresh = iter([Requirements(max_response_time_ms=1000, max_cost_usd=1 + i) for i in range(200)])
-        rows.append(Row(f"decision, {n} targets, requirements unseen", _quantiles(_each_us(lambda router=router, fresh=fresh: router.choose(next(fresh)), 200))))
+        rows.append(Row(f"decision, {n} targets, requirements unseen", _quantiles(_each_us(partial(_choose_next, router, fresh), 200))))
     router = _warm_router(20)
     began = time.perf_counter()
     for _ in range(200_000):

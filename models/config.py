@@ -33,14 +33,14 @@ class TargetConfig(Group):
     provider: Name = Field(description="who runs it")
     model: Name = Field(description="what it runs")
     service: Name = Field(description="group of interchangeable targets it belongs to")
-    region: Name | None = Field(None, description="where it is")
-    weight: Weight = Field(1.0, description="factor on its score in policy `weighted`; 0 takes it out of rotation")
-    capacity: int | None = Field(None, ge=1, description="concurrent requests it serves; absent: fitted from traffic")
-    requests_per_min: float | None = Field(None, gt=0, description="rate limit, requests per minute; absent: none")
-    tokens_per_min: float | None = Field(None, gt=0, description="rate limit, tokens per minute; absent: none")
-    input_usd_per_mtok: float = Field(0.0, ge=0, description="price of a million input tokens, USD")
-    output_usd_per_mtok: float = Field(0.0, ge=0, description="price of a million output tokens, USD")
-    quality: Ratio | None = Field(None, description="quality until feedback arrives, 0..1; absent: 0.8, reported as unknown")
+    region: Name | None = Field(default=None, description="where it is")
+    weight: Weight = Field(default=1.0, description="factor on its score in policy `weighted`; 0 takes it out of rotation")
+    capacity: int | None = Field(default=None, ge=1, description="concurrent requests it serves; absent: fitted from traffic")
+    requests_per_min: float | None = Field(default=None, gt=0, description="rate limit, requests per minute; absent: none")
+    tokens_per_min: float | None = Field(default=None, gt=0, description="rate limit, tokens per minute; absent: none")
+    input_usd_per_mtok: float = Field(default=0.0, ge=0, description="price of a million input tokens, USD")
+    output_usd_per_mtok: float = Field(default=0.0, ge=0, description="price of a million output tokens, USD")
+    quality: Ratio | None = Field(default=None, description="quality until feedback arrives, 0..1; absent: 0.8, reported as unknown")
 
     @property
     def quality_prior(self) -> float:
@@ -51,9 +51,9 @@ class TargetConfig(Group):
 class ScoreWeights(Group):
     """What the performance score is made of."""
 
-    response_time: float = Field(0.4, ge=0, description="weight of the response time in the score")
-    reliability: float = Field(0.3, ge=0, description="weight of the success ratio in the score")
-    quality: float = Field(0.3, ge=0, description="weight of the quality in the score")
+    response_time: float = Field(default=0.4, ge=0, description="weight of the response time in the score")
+    reliability: float = Field(default=0.3, ge=0, description="weight of the success ratio in the score")
+    quality: float = Field(default=0.3, ge=0, description="weight of the quality in the score")
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> ScoreWeights:
@@ -65,37 +65,37 @@ class ScoreWeights(Group):
 class FactorWeights(Group):
     """How strongly the four adaptive factors act."""
 
-    current_load: float = Field(0.25, ge=0, description="weight of the present load; the load term of the cost is raised to weight / 0.25")
-    history: float = Field(0.30, ge=0, description="weight of the long horizon; larger than `real_time`: slower to believe in a change")
-    real_time: float = Field(0.30, ge=0, description="weight of the last minute; larger than `history`: quicker to believe in a change")
-    requirements: float = Field(0.15, ge=0, description="weight of how well a target meets the request's requirements")
+    current_load: float = Field(default=0.25, ge=0, description="weight of the present load; the load term of the cost is raised to weight / 0.25")
+    history: float = Field(default=0.30, ge=0, description="weight of the long horizon; larger than `real_time`: slower to believe in a change")
+    real_time: float = Field(default=0.30, ge=0, description="weight of the last minute; larger than `history`: quicker to believe in a change")
+    requirements: float = Field(default=0.15, ge=0, description="weight of how well a target meets the request's requirements")
 
 
 class Objective(Group):
     """What the service promises its users."""
 
-    success_ratio: float = Field(0.995, gt=0, lt=1, description="share of requests that succeed; below it a target counts as degraded")
-    within_ms: float = Field(10_000, gt=0, description="time within which an answer counts as in time, ms")
+    success_ratio: float = Field(default=0.995, gt=0, lt=1, description="share of requests that succeed; below it a target counts as degraded")
+    within_ms: float = Field(default=10_000, gt=0, description="time within which an answer counts as in time, ms")
 
 
 class Routing(Group):
     """How targets are chosen, `[routing]`; `[service.NAME]` overrides any key for one service."""
 
-    policy: Policy = Field("performance", description="balancing policy")
-    score_weights: ScoreWeights = Field(ScoreWeights(), description="weights of the score")
-    factor_weights: FactorWeights = Field(FactorWeights(), description="weights of the factors")
-    failover_threshold: Ratio = Field(0.8, description="success ratio (upper bound over the last minute) below which a target is treated as open")
-    usd_per_second: float = Field(0.0, ge=0, description="what a second of waiting is worth, USD; 0: price does not count")
-    objective: Objective = Field(Objective(), description="service-level objective")
+    policy: Policy = Field(default="performance", description="balancing policy")
+    score_weights: ScoreWeights = Field(default=ScoreWeights(), description="weights of the score")
+    factor_weights: FactorWeights = Field(default=FactorWeights(), description="weights of the factors")
+    failover_threshold: Ratio = Field(default=0.8, description="success ratio (upper bound over the last minute) below which a target is treated as open")
+    usd_per_second: float = Field(default=0.0, ge=0, description="what a second of waiting is worth, USD; 0: price does not count")
+    objective: Objective = Field(default=Objective(), description="service-level objective")
 
 
 class Adaptive(Group):
     """Learning, `[adaptive]`."""
 
     enabled: bool = Field(default=True, description="false: targets are drawn by their configured weights only")
-    learning_rate: float = Field(0.1, gt=0, le=1, description="how far a first observation moves an estimate, 0..1")
-    adaptation_threshold: Ratio = Field(0.05, description="smaller relative changes of a published share are not published")
-    history_size: int = Field(1000, ge=1, le=10_000_000, description="requests behind the factor `history`")
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="how far a first observation moves an estimate, 0..1")
+    adaptation_threshold: Ratio = Field(default=0.05, description="smaller relative changes of a published share are not published")
+    history_size: int = Field(default=1000, ge=1, le=10_000_000, description="requests behind the factor `history`")
 
 
 class Limits(Group):
@@ -127,48 +127,48 @@ class Floor(Group):
 class Thresholds(Group):
     """Plain alert thresholds, `[thresholds]`."""
 
-    response_time_ms: Limits = Field(Limits(warning=3000, critical=10_000), description="mean response time, ms")
-    error_ratio: Limits = Field(Limits(warning=0.05, critical=0.15), description="share of failed requests, 0..1")
-    throughput_per_min: Floor = Field(Floor(minimum=10, target=100), description="requests per minute")
-    quality: Floor = Field(Floor(minimum=0.7, target=0.9), description="mean quality, 0..1")
+    response_time_ms: Limits = Field(default=Limits(warning=3000, critical=10_000), description="mean response time, ms")
+    error_ratio: Limits = Field(default=Limits(warning=0.05, critical=0.15), description="share of failed requests, 0..1")
+    throughput_per_min: Floor = Field(default=Floor(minimum=10, target=100), description="requests per minute")
+    quality: Floor = Field(default=Floor(minimum=0.7, target=0.9), description="mean quality, 0..1")
 
 
 class Intervals(Group):
     """How often things happen, `[intervals]`, ms."""
 
-    snapshot_ms: float = Field(1000, ge=100, le=3_600_000, description="between routing snapshots")
-    metrics_ms: float = Field(10_000, ge=1000, le=3_600_000, description="between details records")
-    analysis_ms: float = Field(60_000, ge=1000, le=3_600_000, description="between analyses of trends, capacity and recommendations")
-    alert_check_ms: float = Field(30_000, ge=1000, le=3_600_000, description="between checks of alerts")
-    health_check_ms: float = Field(30_000, ge=1000, le=3_600_000, description="longest time a closed or idle target waits for a probe")
+    snapshot_ms: float = Field(default=1000, ge=100, le=3_600_000, description="between routing snapshots")
+    metrics_ms: float = Field(default=10_000, ge=1000, le=3_600_000, description="between details records")
+    analysis_ms: float = Field(default=60_000, ge=1000, le=3_600_000, description="between analyses of trends, capacity and recommendations")
+    alert_check_ms: float = Field(default=30_000, ge=1000, le=3_600_000, description="between checks of alerts")
+    health_check_ms: float = Field(default=30_000, ge=1000, le=3_600_000, description="longest time a closed or idle target waits for a probe")
 
 
 class Kafka(Group):
     """The log of a fleet, `[kafka]`."""
 
-    bootstrap: Name = Field("localhost:9092", description="host:port of brokers, separated by commas")
-    prefix: str = Field("routecast.", max_length=100, description="before every topic name")
+    bootstrap: Name = Field(default="localhost:9092", description="host:port of brokers, separated by commas")
+    prefix: str = Field(default="routecast.", max_length=100, description="before every topic name")
 
 
 class Influx(Group):
     """Where trends and alerts are stored, `[influx]`."""
 
-    url: Name = Field("http://localhost:8086", description="address of InfluxDB 2")
-    organisation: Name = Field("routecast", description="organisation")
-    token_file: Name = Field("influx.token", description="file that holds the token")
+    url: Name = Field(default="http://localhost:8086", description="address of InfluxDB 2")
+    organisation: Name = Field(default="routecast", description="organisation")
+    token_file: Name = Field(default="influx.token", description="file that holds the token")
 
 
 class Config(Group):
     """The whole of `routecast.toml`."""
 
     target: tuple[TargetConfig, ...] = Field(min_length=1, max_length=10_000, description="the targets")
-    routing: Routing = Field(Routing(), description="how targets are chosen")
-    service: dict[Name, dict[str, object]] = Field({}, description="per service, keys of [routing] that differ")
-    adaptive: Adaptive = Field(Adaptive(), description="learning")
-    thresholds: Thresholds = Field(Thresholds(), description="plain alert thresholds")
-    intervals: Intervals = Field(Intervals(), description="how often things happen")
-    kafka: Kafka = Field(Kafka(), description="the log of a fleet")
-    influx: Influx = Field(Influx(), description="where trends and alerts are stored")
+    routing: Routing = Field(default=Routing(), description="how targets are chosen")
+    service: dict[Name, dict[str, object]] = Field(default={}, description="per service, keys of [routing] that differ")
+    adaptive: Adaptive = Field(default=Adaptive(), description="learning")
+    thresholds: Thresholds = Field(default=Thresholds(), description="plain alert thresholds")
+    intervals: Intervals = Field(default=Intervals(), description="how often things happen")
+    kafka: Kafka = Field(default=Kafka(), description="the log of a fleet")
+    influx: Influx = Field(default=Influx(), description="where trends and alerts are stored")
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

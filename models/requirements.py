@@ -25,16 +25,16 @@ class Requirements(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
-    max_response_time_ms: float | None = Field(None, gt=0, le=600_000, description="whole answer within this many milliseconds, with 95 % (urgent: 99 %) probability")
-    quality_threshold: Ratio | None = Field(None, description="least quality, 0..1")
-    reliability: Ratio | None = Field(None, description="least success ratio, 0..1")
-    preferred: tuple[str, ...] = Field((), description="targets or providers to draw from while they cost at most 1.5 times the best other")
-    excluded: tuple[str, ...] = Field((), description="targets or providers never to use")
-    region: str | None = Field(None, description="only targets of this region")
-    caller_region: str | None = Field(None, description="where the caller is")
-    urgency: Literal["low", "medium", "high"] = Field("medium", description="high: no exploration, 99 % on time; low: price counts double")
-    max_cost_usd: float | None = Field(None, ge=0, description="most an average answer may cost, USD")
-    complexity: Ratio | None = Field(None, description="complexity of the context, 0..1: scales the expected tokens")
+    max_response_time_ms: float | None = Field(default=None, gt=0, le=600_000, description="whole answer within this many milliseconds, with 95 % (urgent: 99 %) probability")
+    quality_threshold: Ratio | None = Field(default=None, description="least quality, 0..1")
+    reliability: Ratio | None = Field(default=None, description="least success ratio, 0..1")
+    preferred: tuple[str, ...] = Field(default=(), description="targets or providers to draw from while they cost at most 1.5 times the best other")
+    excluded: tuple[str, ...] = Field(default=(), description="targets or providers never to use")
+    region: str | None = Field(default=None, description="only targets of this region")
+    caller_region: str | None = Field(default=None, description="where the caller is")
+    urgency: Literal["low", "medium", "high"] = Field(default="medium", description="high: no exploration, 99 % on time; low: price counts double")
+    max_cost_usd: float | None = Field(default=None, ge=0, description="most an average answer may cost, USD")
+    complexity: Ratio | None = Field(default=None, description="complexity of the context, 0..1: scales the expected tokens")
     strict: bool = Field(default=False, description="raise NoTarget where nothing qualifies")
 
     @cached_property

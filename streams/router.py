@@ -173,10 +173,8 @@ class Router:
         table = found.table
         costs = costs_now(table, self._own)
         if found.preferred is not None:
-            liked = costs_now(found.preferred.table, self._own)
-            others = [cost for cost, i in zip(costs, table.index, strict=True) if i not in found.preferred.table.index]
-            if min(liked) <= _PREFERRED_FACTOR * min(others):
-                found, table, costs = found.preferred, found.preferred.table, liked
+            found, costs = self._prefer(found, found.preferred, costs)
+            table = found.table
         position, propensity = self._policy(table, self._own, costs, self._rng)
         i = table.index[position]
         target = self._targets[i]
@@ -188,6 +186,13 @@ class Router:
             policy=self._policy_name, snapshot=self._version, propensity=propensity, candidates=found.mask, forced=forced,
             entry=self._view.entries[i], costs=costs, position=position, source=found,
         )  # fmt: skip
+
+    def _prefer(self, everyone: Candidates, preferred: Candidates, costs: list[float]) -> tuple[Candidates, list[float]]:
+        """The preferred candidates while their best costs at most 1.5 times the best of the rest, else everyone."""
+        liked = costs_now(preferred.table, self._own)
+        among = set(preferred.table.index)
+        others = [cost for cost, i in zip(costs, everyone.table.index, strict=True) if i not in among]
+        return (preferred, liked) if min(liked) <= _PREFERRED_FACTOR * min(others) else (everyone, costs)
 
     def _candidates(self, requirements: Requirements, tried: Collection[str]) -> Candidates:
         key: object = (requirements.key, frozenset(tried)) if tried else requirements.key
