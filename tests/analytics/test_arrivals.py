@@ -61,3 +61,16 @@ def test_work_follows_the_tokens() -> None:
     assert demand.mean() == pytest.approx(1.0, rel=0.02)
     assert means[0] == pytest.approx(0.35 + 0.65 * 0.25, rel=0.03)
     assert means[1] == pytest.approx(0.35 + 0.65 * 1.75, rel=0.03)
+
+
+def test_copies_are_shifted_and_keep_their_tokens() -> None:
+    """Copies do not arrive in step, and each request has the work of its own tokens wherever the copies interleave."""
+    begins_s = np.arange(0.0, 20_000.0, 10.0)
+    early = begins_s < 10_000.0
+    offsets_s = np.sort(np.concatenate([begins_s, begins_s + np.where(early, 0.1, 0.2)]))
+    traffic = Traffic(offsets_s, np.repeat(np.where(early, 50.0, 350.0), 2))
+    at_ms, demand = superposed(np.random.default_rng(4), traffic, 3.0 * len(offsets_s) / traffic.span_s, 20_000.0)
+    for pause_ms, relative_tokens in ((100.0, 0.25), (200.0, 1.75)):
+        of_half = np.flatnonzero(np.abs(np.diff(at_ms) - pause_ms) < 1e-3)
+        assert len(of_half) == pytest.approx(1.5 * len(begins_s), rel=0.01)
+        assert demand[of_half].mean() == pytest.approx(0.35 + 0.65 * relative_tokens, rel=0.03)

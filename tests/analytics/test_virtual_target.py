@@ -125,6 +125,9 @@ def test_a_limit_refuses_what_exceeds_it() -> None:
     assert caller.outcomes_until(0.0) == [("rate_limited", 0.0)]
     assert (limit.remaining, limit.reset_ms, limit.retry_after_ms) == (0, 1000.0, 250.0)
     assert not caller.target.available
+    caller.queue.advance_to(240.0)
+    caller.submit(1.0)
+    assert caller.outcomes_until(240.0)[-1] == ("rate_limited", 240.0)
     caller.queue.advance_to(500.0)
     assert (limit.remaining, limit.reset_ms, limit.retry_after_ms) == (2, 500.0, 0.0)
     assert caller.target.available
