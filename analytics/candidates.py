@@ -14,7 +14,7 @@ from routecast.analytics.balance import Table
 from routecast.models.config import Routing, TargetConfig
 from routecast.models.decision import Decision, Explanation
 from routecast.models.errors import NoTarget
-from routecast.models.requirements import Requirements
+from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot, State, TargetScore
 
 IN_TIME = 0.95
@@ -45,6 +45,9 @@ class Fitness(NamedTuple):
     """What it is known not to meet."""
     unknown: tuple[str, ...]
     """What there is too little evidence to tell."""
+
+
+_FIT = Fitness(1.0, (), ())
 
 
 class Candidates:
@@ -86,7 +89,7 @@ def candidates(view: View, routing: Routing, requirements: Requirements, tried: 
     if not left:
         raise NoTarget(routing_service(view), {target.id: "excluded by the caller" for target in view.targets})
     untried = [i for i in left if view.targets[i].id not in tried] or left
-    fitness = [judge(view, i, requirements) for i in range(len(view.targets))]
+    fitness = [_FIT] * len(view.targets) if requirements is NONE else [judge(view, i, requirements) for i in range(len(view.targets))]
     healthy = [i for i in untried if view.entries[i].state in _USABLE and view.entries[i].headroom > 0 and view.targets[i].weight > 0]
     qualified = [i for i in healthy if not fitness[i].unmet]
     if not qualified and requirements.strict:
@@ -205,10 +208,12 @@ def bootstrap(targets: Sequence[TargetConfig]) -> list[TargetScore]:
     ]  # fmt: skip
 
 
-def view_of(snapshot: RoutingSnapshot | None, targets: Sequence[TargetConfig]) -> View:
-    """The router's own targets as a snapshot shows them: it never brings in one that the configuration does not know."""
+def view_of(snapshot: RoutingSnapshot | None, targets: Sequence[TargetConfig], fallback: Sequence[TargetScore]) -> View:
+    """The router's own targets as a snapshot shows them: it never brings in one that the configuration does not know.
+
+    `fallback` is `bootstrap(targets)`: what stands in for a target on which the snapshot is silent.
+    """
     known: Mapping[str, tuple[int, TargetScore]] = {t.id: (bit, t) for bit, t in enumerate(snapshot.targets)} if snapshot else {}
-    fallback = bootstrap(targets)
     entries = [known[t.id][1] if t.id in known else fallback[i] for i, t in enumerate(targets)]
     bits = [known[t.id][0] if t.id in known else len(known) + i for i, t in enumerate(targets)]
     return View(snapshot, targets, entries, bits)

@@ -14,7 +14,8 @@ Floats = NDArray[np.float64]
 _KAPPA = 0.5
 _FULLEST = 0.97
 _RATE_LIMIT_USE = 0.92
-_STEPS = 45
+_STEPS = 28
+"""Halvings of a bracket of some ten e-folds: the multiplier is found to 1e-7."""
 _RHO: Floats = 1.0 - np.geomspace(1.0, 0.002, 241)
 """Utilisations 0…0.998, denser where the queue grows."""
 

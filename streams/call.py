@@ -46,7 +46,8 @@ class Call:
     def first_chunk(self, after_ms: float | None = None) -> None:
         """Note that the first chunk of the answer is here, or came `after_ms` after the start. The first note counts."""
         if self._ttft_ms is None:
-            self._ttft_ms = after_ms if after_ms is not None else max(0.0, (self._router.clock.monotonic_s() - self.started_s) * 1000.0)
+            measured_ms = (self._router.clock.monotonic_s() - self.started_s) * 1000.0 if after_ms is None else after_ms
+            self._ttft_ms = max(0.0, measured_ms)
 
     def tokens(self, *, input: int | None = None, output: int | None = None) -> None:  # noqa: A002 - the field's word
         """Note how many tokens went in and came out."""

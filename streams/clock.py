@@ -28,3 +28,18 @@ class SystemClock:
     def monotonic_s(self) -> float:
         """Seconds of the monotonic clock."""
         return time.monotonic()
+
+
+class FixedClock:
+    """A clock that stands still: for looking at one moment."""
+
+    def __init__(self, at_ms: float) -> None:
+        self._at_ms = at_ms
+
+    def now_ms(self) -> float:
+        """Always the same epoch milliseconds."""
+        return self._at_ms
+
+    def monotonic_s(self) -> float:
+        """Always the same second."""
+        return self._at_ms / 1000.0

@@ -100,8 +100,10 @@ class Emitter:
             self._drop_oldest()
         buffer.append(event)
         self.emitted += 1
-        if self._wake is not None and (len(buffer) == 1 or (isinstance(event, Completed) and event.outcome not in _CALM)):
-            self._wake(len(buffer) > 1 or isinstance(event, Completed))
+        if self._wake is not None:
+            urgent = isinstance(event, Completed) and event.outcome not in _CALM
+            if urgent or len(buffer) == 1:
+                self._wake(urgent)
 
     def started(self, request_id: str, target: str, **fields: Any) -> None:  # noqa: ANN401 - the fields of models.events.Started
         """Report that a call began. `fields`: any field of `Started`; a wrong one is logged, not raised."""

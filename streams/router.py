@@ -19,7 +19,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from routecast.analytics.balance import POLICIES, Own, Policy, costs_now, update_peak_ewma
-from routecast.analytics.candidates import Candidates, candidates, view_of
+from routecast.analytics.candidates import Candidates, bootstrap, candidates, view_of
 from routecast.analytics.contention import REFRESH_MS, Contention, OwnRate, Target
 from routecast.models.config import Config
 from routecast.models.decision import Decision
@@ -64,6 +64,7 @@ class Router:
         self._targets = config.targets_of(service)
         if not self._targets:
             raise ConfigError(f"service {service!r} has no targets: the configuration knows {sorted(config.services)}")
+        self._bootstrap = bootstrap(self._targets)
         self._index = {target.id: i for i, target in enumerate(self._targets)}
         n = len(self._targets)
         self._contention = Contention(n, self._routing.factor_weights.current_load / _LOAD_NORM)
@@ -117,7 +118,7 @@ class Router:
         self._configured_policy: tuple[str, Policy] = ("performance" if name == "auto" else name, known)
 
     def _use(self, snapshot: RoutingSnapshot | None) -> None:
-        self._view = view_of(snapshot, self._targets)
+        self._view = view_of(snapshot, self._targets, self._bootstrap)
         self._version = snapshot.version if snapshot else (0, 0)
         self._cache: dict[object, Candidates] = {}
         self._plain = candidates(self._view, self._routing, NONE, (), self._rng)
@@ -144,9 +145,9 @@ class Router:
                 own_at_publish[i] -= change
             while changes and changes[0][0] <= snapshot.at_ms:
                 changes.popleft()
-            entries = view_of(snapshot, self._targets).entries
-            self._contention.take(snapshot, [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in entries], own_at_publish)
             self._use(snapshot)
+            entries = self._view.entries
+            self._contention.take(snapshot, [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in entries], own_at_publish)
             self._refresh(self.clock.now_ms())
 
     def _refresh(self, now_ms: float) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from random import Random
 from typing import NamedTuple
 
@@ -17,6 +20,7 @@ from routecast.demonstration import OUTAGE, ROUTERS, SLOWDOWN, Scene, scene
 from routecast.models.decision import Decision
 from routecast.models.details import Details
 from routecast.models.events import Outcome
+from routecast.models.requirements import Requirements
 from routecast.models.report import CountCheck, DemoReport, Estimate, Explained, PolicyRow
 from routecast.streams.call import Call
 from routecast.testing import Fleet
@@ -28,15 +32,25 @@ WATCH_MS = 5_000.0
 _SETTLE_MS = 11_000.0
 _BLOCKS = 20
 _RESAMPLES = 200
+_OUTCOMES = ("ok", "error", "timeout", "rate_limited", "cancelled", "caller_fault", "lost", "late")
 _MOMENTS = (
     ("while all is well", 0.05),
     ("during the outage", (OUTAGE.begins + OUTAGE.ends) / 2),
     ("during the slow-down", (SLOWDOWN.begins + SLOWDOWN.ends) / 2),
 )
-"""When decisions are explained, in shares of the run."""
+"""When decisions of the demonstration are explained, in shares of the run."""
 
 Watcher = Callable[[Fleet, float], object]
 """Called with the fleet and the virtual seconds since the start."""
+
+
+class Moment(NamedTuple):
+    """When a decision is to be explained."""
+
+    when: str
+    at_s: float
+    """Virtual seconds since the start."""
+    requirements: Requirements | None = None
 
 
 class _Handle(NamedTuple):
@@ -47,7 +61,7 @@ class _Handle(NamedTuple):
 class FleetPolicy:
     """The routers of a fleet as the policy of a trial; it keeps the true counts to hold against the pipeline's."""
 
-    def __init__(self, simulation: Simulation, scene: Scene, policy: str, seed: int, watcher: Watcher | None, *, first: bool) -> None:
+    def __init__(self, simulation: Simulation, scene: Scene, policy: str, seed: int, watcher: Watcher | None, moments: Sequence[Moment]) -> None:
         self._targets = simulation.targets
         self._queue = simulation.queue
         self._watcher = watcher
@@ -60,8 +74,8 @@ class FleetPolicy:
         self.explained: list[Explained] = []
         if watcher is not None:
             self._queue.after(WATCH_MS, self._watch)
-        for when, share in _MOMENTS if first else ():
-            self._queue.after(share * scene.duration_s * 1000.0, self._explain, when, share * scene.duration_s)
+        for moment in moments:
+            self._queue.after(moment.at_s * 1000.0, self._explain, moment)
 
     def choose(self, router: int, tried: Collection[int]) -> int:
         """The router's decision."""
@@ -94,57 +108,80 @@ class FleetPolicy:
         if self._watcher is not None:
             self._watcher(self.fleet, (self._queue.now_ms - START_MS) / 1000.0)
 
-    def _explain(self, when: str, at_s: float) -> None:
-        self.explained.append(Explained(at_s=at_s, when=when, decision=self.fleet.router(0).choose().explain()))
+    def _explain(self, moment: Moment) -> None:
+        decision = self.fleet.router(0).choose(moment.requirements)
+        self.explained.append(Explained(at_s=moment.at_s, when=moment.when, decision=decision.explain()))
 
 
-def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, watcher: Watcher | None = None, note: Callable[[str], object] = str) -> DemoReport:
+class _Outcome(NamedTuple):
+    result: Result
+    checks: list[CountCheck]
+    explained: list[Explained]
+
+
+def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, watcher: Watcher | None = None) -> DemoReport:
     """Run every policy, and both references, on the same requests.
 
-    `watcher` sees the first policy at work; `note` is told what runs. Equal arguments give equal reports.
+    The first policy runs in this process, where `watcher` sees it at work; the others meanwhile in processes of their own. Equal
+    arguments give equal reports.
     """
     stage = scene(seed, duration_s)
-    references: dict[str, Result] = {}
-    for name, reference in (("ORC", orc), ("BEST", best)):
-        note(f"reference {name}")
-        references[name] = run(stage.world, reference, seed=seed, start_ms=START_MS, make=stage.make)
-    rows: list[PolicyRow] = []
-    checks: list[CountCheck] = []
-    explained: list[Explained] = []
-    for i, policy in enumerate(policies):
-        note(f"policy {policy}")
-        made: list[FleetPolicy] = []
-
-        def build(simulation: Simulation, policy: str = policy, first: bool = i == 0, made: list[FleetPolicy] = made) -> FleetPolicy:
-            made.append(FleetPolicy(simulation, stage, policy, seed, watcher if first else None, first=first))
-            return made[0]
-
-        result = run(stage.world, build, seed=seed, start_ms=START_MS, make=stage.make)
-        rows.append(_row(policy, result, references))
-        checks += _checks(policy, made[0])
-        explained += made[0].explained
+    with ProcessPoolExecutor(max(1, (os.cpu_count() or 2) - 1), mp_context=get_context("spawn")) as pool:
+        others = [pool.submit(_play, seed, duration_s, policy) for policy in policies[1:]]
+        orc_mean_s, best_mean_s = (run(stage.world, rule, seed=seed, start_ms=START_MS, make=stage.make).mean_s for rule in (orc, best))
+        outcomes = [_play(seed, duration_s, policies[0], watcher, [Moment(when, share * duration_s) for when, share in _MOMENTS]), *(other.result() for other in others)]
     return DemoReport(
         seed=seed, duration_s=duration_s, routers=ROUTERS, requests=len(stage.world.requests), load=stage.world.load, compression=stage.compression,
-        targets=stage.described(), policies=tuple(rows), decisions=tuple(explained), checks=tuple(checks),
+        targets=stage.described(),
+        policies=tuple(_row(policy, it.result, orc_mean_s, best_mean_s) for policy, it in zip(policies, outcomes, strict=True)),
+        decisions=tuple(outcomes[0].explained),
+        checks=tuple(check for it in outcomes for check in it.checks),
     )  # fmt: skip
+
+
+def explain_at(seed: int, duration_s: float, at_s: float, requirements: Requirements | None) -> Explained:
+    """The decision that a router of the demonstration would make at `at_s` (virtual seconds, within the run), explained."""
+    stage, made = scene(seed, duration_s), list[FleetPolicy]()
+
+    def build(simulation: Simulation) -> FleetPolicy:
+        made.append(FleetPolicy(simulation, stage, POLICIES[0], seed, None, [Moment("when asked", at_s, requirements)]))
+        return made[0]
+
+    run(stage.world.until(at_s + 1.0), build, seed=seed, start_ms=START_MS, make=stage.make)
+    return made[0].explained[0]
+
+
+def _play(seed: int, duration_s: float, policy: str, watcher: Watcher | None = None, moments: Sequence[Moment] = ()) -> _Outcome:
+    stage, made = scene(seed, duration_s), list[FleetPolicy]()
+
+    def build(simulation: Simulation) -> FleetPolicy:
+        made.append(FleetPolicy(simulation, stage, policy, seed, watcher, moments))
+        return made[0]
+
+    result = run(stage.world, build, seed=seed, start_ms=START_MS, make=stage.make)
+    return _Outcome(result, _checks(policy, made[0]), made[0].explained)
 
 
 def _checks(policy: str, made: FleetPolicy) -> list[CountCheck]:
     details, truth = made.settle(), made.truth
     counted: Counter[tuple[str, str]] = Counter()
-    in_flight = 0
-    if details is not None:
-        in_flight = details.system.in_flight
-        for target in details.targets:
-            for outcome, n in target.outcomes_total.model_dump().items():
-                counted[target.id, outcome] += n
-    outcomes = ("ok", "error", "timeout", "rate_limited", "cancelled", "lost", "late")
-    totals = [CountCheck(what=f"{policy}: {outcome}", pipeline=sum(n for (_, o), n in counted.items() if o == outcome), truth=sum(n for (_, o), n in truth.items() if o == outcome)) for outcome in outcomes]
-    wrong = sum(counted[key] != truth[key] for key in counted.keys() | truth.keys() if key[1] != "started")
-    return [*totals, CountCheck(what=f"{policy}: counts of single targets that differ", pipeline=wrong, truth=0), CountCheck(what=f"{policy}: in flight at the end", pipeline=in_flight, truth=0)]
+    for target in details.targets if details is not None else ():
+        counted.update({(target.id, outcome): n for outcome, n in target.outcomes_total.model_dump().items() if n})
+    checks = [CountCheck(what=f"{policy}: {outcome}", pipeline=_sum(counted, outcome), truth=_sum(truth, outcome)) for outcome in _OUTCOMES]
+    wrong = sum(counted[key] != truth[key] for key in counted.keys() | truth.keys() if key[1] in _OUTCOMES)
+    in_flight = details.system.in_flight if details is not None else -1
+    return [
+        *checks,
+        CountCheck(what=f"{policy}: counts of single targets that differ", pipeline=wrong, truth=0),
+        CountCheck(what=f"{policy}: in flight at the end", pipeline=in_flight, truth=0),
+    ]
 
 
-def _row(policy: str, result: Result, references: dict[str, Result]) -> PolicyRow:
+def _sum(counts: Counter[tuple[str, str]], outcome: str) -> int:
+    return sum(n for (_, name), n in counts.items() if name == outcome)
+
+
+def _row(policy: str, result: Result, orc_mean_s: float, best_mean_s: float) -> PolicyRow:
     times, failed = result.times_s, result.failed
     return PolicyRow(
         policy=policy,
@@ -157,8 +194,8 @@ def _row(policy: str, result: Result, references: dict[str, Result]) -> PolicyRo
         into_dead=result.into_trouble,
         into_dead_ratio=result.trouble_share,
         largest_share=result.largest_share,
-        to_orc=result.mean_s / references["ORC"].mean_s,
-        to_best=result.mean_s / references["BEST"].mean_s,
+        to_orc=result.mean_s / orc_mean_s,
+        to_best=result.mean_s / best_mean_s,
     )
 
 

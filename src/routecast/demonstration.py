@@ -26,7 +26,7 @@ from routecast.recordings import Recording, Run, azure, llmperf
 ROUTERS = 16
 LOAD = 0.7
 SERVICE = "chat"
-_SLOTS = (16, 6, 10, 8, 12, 6, 14, 8, 10, 6)
+_SLOTS = (16, 10, 10, 8, 5, 6, 14, 8, 10, 8)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Injected:
 
 
 OUTAGE = Injected("groq_70b", "outage: every call fails at once", Condition(fail_ratio=1.0), 0.25, 0.40)
-SLOWDOWN = Injected("fireworks_13b", "slow-down: four times slower", Condition(slowdown=4.0), 0.50, 0.65)
+SLOWDOWN = Injected("anyscale_7b", "slow-down: four times slower", Condition(slowdown=4.0), 0.50, 0.65)
 PARTIAL = Injected("together_70b", "partial failure: 30 % of the calls fail", Condition(fail_ratio=0.3), 0.72, 0.87)
 STORM = Injected("lepton_7b", "the recorded 429 storm", WELL, 0.10, 0.20)
 """Not injected but recorded; only its time is ours."""

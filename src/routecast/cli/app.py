@@ -1,0 +1,47 @@
+"""The commands, and what errors become: one sentence on stderr and an exit code."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from routecast.cli import config, demo, route
+from routecast.cli.render import complain
+from routecast.models.errors import ConfigError, NoTarget, RoutecastError
+
+FAILURE, CONFIGURATION = 1, 3
+
+app = typer.Typer(name="routecast", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command("demo")(demo.demo)
+app.add_typer(route.app, name="route")
+app.add_typer(config.app, name="config")
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - the option's callback
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - rarely asked
+
+        typer.echo(version("routecast"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(*, version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """Performance-aware routing for AI providers."""
+    del version
+
+
+def run() -> int:
+    """Run the command line; the exit code."""
+    try:
+        app()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else FAILURE
+    except (ConfigError, NoTarget, RoutecastError) as error:
+        complain(str(error))
+        return CONFIGURATION if isinstance(error, ConfigError) else FAILURE
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return FAILURE
+    return 0
