@@ -10,8 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from routecast.models.snapshot import RoutingSnapshot
-
 REFRESH_MS = 250.0
 """Constants that depend on the age of the snapshot are renewed this often."""
 _OWN_WEIGHT = 0.6
@@ -22,6 +20,8 @@ _RATE_TAU_S = 10.0
 _FLOOR = 0.5
 _DELAY_FROM = 0.8
 _DELAY_SLOPE = 5.0
+LOAD_NORM = 0.25
+"""Weight of the factor current_load at which the load term acts as it is."""
 
 
 class OwnRate:
@@ -54,6 +54,20 @@ class Target(NamedTuple):
     service_s: float
 
 
+def load_term(u: float) -> float:
+    """Factor on the cost of a target at utilisation u ≥ 0: max(0.5, u)·(1 + 5·max(0, u − 0.8))."""
+    term = u if u > _FLOOR else _FLOOR
+    return term * (1.0 + _DELAY_SLOPE * (u - _DELAY_FROM)) if u > _DELAY_FROM else term
+
+
+def utilisation_behind(term: float) -> float:
+    """The utilisation that has this load term; below one half it is not known and one half is returned."""
+    if term <= _DELAY_FROM:
+        return term
+    linear = 1.0 - _DELAY_SLOPE * _DELAY_FROM
+    return (-linear + math.sqrt(linear**2 + 4.0 * _DELAY_SLOPE * term)) / (2.0 * _DELAY_SLOPE)
+
+
 class Contention:
     """Own in-flight and the load term of every target of one service, kept up to date at each start and end."""
 
@@ -66,20 +80,19 @@ class Contention:
         self._base = [0.0] * n
         self._per_own = [0.0] * n
         self._at_publish = [0] * n
-        self._snapshot: RoutingSnapshot | None = None
+        self._at_ms = 0.0
+        self._period_ms = math.inf
 
-    def take(self, snapshot: RoutingSnapshot, targets: Sequence[Target], own_at_publish: Sequence[int]) -> None:
-        """Use a new snapshot; `targets` and `own_at_publish` are in the router's order."""
-        self._snapshot = snapshot
+    def take(self, at_ms: float, period_ms: float, targets: Sequence[Target], own_at_publish: Sequence[int]) -> None:
+        """Use what was published at `at_ms` and will be again after `period_ms` (inf: never); sequences are in the router's order."""
+        self._at_ms, self._period_ms = at_ms, period_ms
         self._targets = list(targets)
         self._at_publish = list(own_at_publish)
 
     def refresh(self, now_ms: float, share: float) -> None:
         """Renew what depends on the age of the snapshot and on the router's share of the traffic."""
-        if self._snapshot is None:
-            return
-        age_ms = max(0.0, now_ms - self._snapshot.at_ms)
-        fresh = age_ms <= _WIDEN_PERIODS * self._snapshot.period_ms
+        age_ms = max(0.0, now_ms - self._at_ms)
+        fresh = age_ms <= _WIDEN_PERIODS * self._period_ms
         replicas = _OWN_WEIGHT * min(_MOST_REPLICAS, 1.0 / share)
         for i, target in enumerate(self._targets):
             delta = math.exp(-age_ms / 1000 / target.service_s) if fresh else 0.0
@@ -101,16 +114,12 @@ class Contention:
 
     def utilisation(self, i: int) -> float:
         """Estimated u of target `i`; may exceed 1."""
-        least = 1.0 / self._targets[i].capacity if self._targets else 0.0
-        return max(least, self._base[i] + self._per_own[i] * self.own[i])
+        return max(1.0 / self._targets[i].capacity, self._base[i] + self._per_own[i] * self.own[i])
 
     def _update(self, i: int) -> None:
-        u = self.utilisation(i)
-        term = u if u > _FLOOR else _FLOOR
-        if u > _DELAY_FROM:
-            term *= 1.0 + _DELAY_SLOPE * (u - _DELAY_FROM)
+        term = load_term(self.utilisation(i))
         self.terms[i] = term if self._power == 1.0 else term**self._power
 
     def alone(self, now_ms: float) -> bool:
         """Whether the snapshot is so old (10 periods) that only the router's own measurements count."""
-        return self._snapshot is None or now_ms - self._snapshot.at_ms > _ALONE_PERIODS * self._snapshot.period_ms
+        return now_ms - self._at_ms > _ALONE_PERIODS * self._period_ms

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from routecast.analytics.balance import least_of_draws
+from routecast.analytics.contention import LOAD_NORM, utilisation_behind
 from routecast.models.decision import Alternative, Decision, Explanation, Factors
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def explain(candidates: Candidates, decision: Decision) -> Explanation:
     view, index = candidates.view, candidates.table.index[decision.position]
     entry, fitness = view.entries[index], candidates.fitness[index]
     cost = decision.costs[decision.position]
-    load_term = cost / candidates.table.costs[decision.position]
+    power = candidates.routing.factor_weights.current_load / LOAD_NORM
+    term = (cost / candidates.table.costs[decision.position]) ** (1.0 / power) if power > 0 else 1.0
     return Explanation(
         target=decision.target,
         provider=decision.provider,
@@ -46,7 +48,7 @@ def explain(candidates: Candidates, decision: Decision) -> Explanation:
         propensity=decision.propensity,
         score=entry.score,
         cost_s=cost,
-        response_time_ms=entry.time_s * 1000 * max(1.0, load_term),
+        response_time_ms=entry.time_s * 1000 * max(1.0, utilisation_behind(term)),
         reliability=entry.success,
         quality=decision.quality,
         factors=Factors(current_load=entry.load, history=_unit(entry.history), real_time=_unit(entry.real_time), requirements=_unit(fitness.factor)),

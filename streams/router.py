@@ -9,18 +9,19 @@ measurements. It never fails for lack of a snapshot.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from heapq import heappop, heappush
 from pathlib import Path
 
 from routecast.analytics.balance import POLICIES, Own, Policy, costs_now, update_peak_ewma
 from routecast.analytics.candidates import Candidates, bootstrap, candidates, view_of
-from routecast.analytics.contention import REFRESH_MS, Contention, OwnRate, Target
+from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Contention, OwnRate, Target
 from routecast.models.config import Config
 from routecast.models.decision import Decision
 from routecast.models.details import Details, SubjectDetails
@@ -37,7 +38,6 @@ _CLASSES = 512
 """Classes of requirements whose candidates are kept per snapshot."""
 _CHANGES = 100_000
 _FAILURE_MS = 2_000.0
-_LOAD_NORM = 0.25
 _PREFERRED_FACTOR = 1.5
 
 
@@ -67,7 +67,7 @@ class Router:
         self._bootstrap = bootstrap(self._targets)
         self._index = {target.id: i for i, target in enumerate(self._targets)}
         n = len(self._targets)
-        self._contention = Contention(n, self._routing.factor_weights.current_load / _LOAD_NORM)
+        self._contention = Contention(n, self._routing.factor_weights.current_load / LOAD_NORM)
         self._own = Own(self._contention.own, self._contention.terms, [max(1e-9, t.weight) for t in self._targets])
         self._own.wheel = [rng.random() for _ in range(n)]
         self._own_since = [0.0] * n
@@ -82,7 +82,8 @@ class Router:
         self._fresh_lock()
         renew_after_fork(self._fresh_lock)
         self._set_policy(policy or self._routing.policy)
-        self._use(None)
+        self._use(None, clock.now_ms(), math.inf, self._contention.own)
+        self._refresh(clock.now_ms())
 
     @classmethod
     def connect(
@@ -117,15 +118,16 @@ class Router:
             name, known = "configured", POLICIES["configured"]
         self._configured_policy: tuple[str, Policy] = ("performance" if name == "auto" else name, known)
 
-    def _use(self, snapshot: RoutingSnapshot | None) -> None:
+    def _use(self, snapshot: RoutingSnapshot | None, at_ms: float, period_ms: float, own_at_publish: Sequence[int]) -> None:
         self._view = view_of(snapshot, self._targets, self._bootstrap)
         self._version = snapshot.version if snapshot else (0, 0)
         self._cache: dict[object, Candidates] = {}
         self._plain = candidates(self._view, self._routing, NONE, (), self._rng)
-        self._choose_policy(self.clock.now_ms())
+        loads = [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in self._view.entries]
+        self._contention.take(at_ms, period_ms, loads, own_at_publish)
 
     def _choose_policy(self, now_ms: float) -> None:
-        self._stale = self._version != (0, 0) and self._contention.alone(now_ms)
+        self._stale = self._contention.alone(now_ms)
         self._policy_name, self._policy = ("peak_ewma", POLICIES["peak_ewma"]) if self._stale else self._configured_policy
 
     def apply(self, snapshot: RoutingSnapshot) -> bool:
@@ -145,9 +147,7 @@ class Router:
                 own_at_publish[i] -= change
             while changes and changes[0][0] <= snapshot.at_ms:
                 changes.popleft()
-            self._use(snapshot)
-            entries = self._view.entries
-            self._contention.take(snapshot, [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in entries], own_at_publish)
+            self._use(snapshot, snapshot.at_ms, snapshot.period_ms, own_at_publish)
             self._refresh(self.clock.now_ms())
 
     def _refresh(self, now_ms: float) -> None:
@@ -157,9 +157,8 @@ class Router:
             self._refreshed_ms = now_ms
         self._refresh_at_ms = now_ms + REFRESH_MS
         snapshot = self._view.snapshot
-        if snapshot is not None:
-            self._contention.refresh(now_ms, self._rate.share(snapshot.rate_per_s, snapshot.routers))
-            self._choose_policy(now_ms)
+        self._contention.refresh(now_ms, self._rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0)
+        self._choose_policy(now_ms)
 
     def choose(self, requirements: Requirements | None = None, *, tried: Collection[str] = ()) -> Decision:
         """Choose a target; synchronous, microseconds, no I/O.

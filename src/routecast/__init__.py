@@ -3,15 +3,23 @@
 Where to begin reading: an application's requests go `models/events.py` → `streams/emitter.py` → `analytics/fold.py` →
 `analytics/pane.py` → `analytics/merge.py` → `analytics/snapshot.py` → `models/snapshot.py` → `streams/router.py` →
 `analytics/balance.py`.
+
+Names are loaded when they are first used, so that `routecast --help` need not wait for numpy.
 """
 
-from routecast.models.config import Config
-from routecast.models.decision import Decision, Explanation
-from routecast.models.errors import ConfigError, DecodeError, NoTarget, QueueFull, RoutecastError, StaleSnapshot
-from routecast.models.requirements import Requirements
-from routecast.streams.call import Call
-from routecast.streams.emitter import Emitter
-from routecast.streams.router import Router
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from routecast.models.config import Config
+    from routecast.models.decision import Decision, Explanation
+    from routecast.models.errors import ConfigError, DecodeError, NoTarget, QueueFull, RoutecastError, StaleSnapshot
+    from routecast.models.requirements import Requirements
+    from routecast.streams.call import Call
+    from routecast.streams.emitter import Emitter
+    from routecast.streams.router import Router
 
 __all__ = [
     "Call",
@@ -28,3 +36,20 @@ __all__ = [
     "Router",
     "StaleSnapshot",
 ]
+
+_HOMES = {
+    "models.config": ("Config",),
+    "models.decision": ("Decision", "Explanation"),
+    "models.errors": ("ConfigError", "DecodeError", "NoTarget", "QueueFull", "RoutecastError", "StaleSnapshot"),
+    "models.requirements": ("Requirements",),
+    "streams.call": ("Call",),
+    "streams.emitter": ("Emitter",),
+    "streams.router": ("Router",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"routecast.{module}"), name)
+    raise AttributeError(f"module 'routecast' has no attribute {name!r}")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from rich.console import Console
 
 Form = Literal["table", "json", "plain"]
 
@@ -23,6 +23,8 @@ def form(*, json: bool, plain: bool) -> Form:
 
 def console() -> Console:
     """Standard output; as wide as the terminal, 120 columns on a pipe."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and not for --help
+
     return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 
@@ -47,6 +49,8 @@ def show_rows(heads: Sequence[str], rows: Sequence[Sequence[str]], chosen: Form,
         for row in (heads, *rows):
             print("\t".join(row))
         return
+    from rich.table import Table  # noqa: PLC0415 - slow to import, and not for --help
+
     table = Table(*heads, title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)
