@@ -90,7 +90,7 @@ def quantile_interval(n: int, q: float, level: float = 0.95) -> tuple[int, int] 
     """Ranks (1..n) of the two observations between which the true `q` quantile, 0 < q < 1, lies with probability ≥ `level`.
 
     None where `n` is too small to say: below 72 for p95 and below 368 for p99, at 95 %. Exact up to `EXACT_N`; above it the
-    binomial is taken as normal with its skewness, which differs from the exact ranks by at most one.
+    binomial is taken as normal with its skewness: the same ranks, or for a few n in a hundred one rank wider.
 
     Source: H. A. David, H. N. Nagaraja, "Order Statistics", 3rd edition 2003, 7.1; E. A. Cornish, R. A. Fisher 1938.
     """

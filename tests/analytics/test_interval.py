@@ -80,6 +80,14 @@ def test_one_bad_count_spoils_no_other_bound() -> None:
     assert bounds[1] == jeffreys_lower(10.0, 1.0, 0.8)
 
 
+def test_bound_does_not_depend_on_its_neighbours() -> None:
+    """A ratio has the same bound, to the last bit, alone and among others that take longer to find."""
+    successes, failures = grid()
+    together = jeffreys_lower(successes, failures, 0.975)
+    alone = [float(jeffreys_lower(successes[i], failures[i], 0.975)) for i in range(0, len(successes), 17)]
+    assert together[::17].tolist() == alone
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 2.0])
 def test_level_must_be_a_probability(level: float) -> None:
     """Certainty has no bound."""
@@ -104,13 +112,17 @@ def test_ranks_are_the_tightest_that_hold_the_level(n: int, q: float, level: flo
     assert min(coverage((ranks[0] + 1, ranks[1] - 1), n, q)) > tail - 2e-12
 
 
-@given(st.integers(EXACT_N + 1, 2_000_000), st.sampled_from((0.5, 0.9, 0.95, 0.99)))
-def test_ranks_of_many_observations_hold_the_level(n: int, q: float) -> None:
-    """Beyond the exact range the interval still covers, and is at most one rank wider on each side than it need be."""
-    ranks = quantile_interval(n, q)
-    assert ranks is not None
-    assert sum(coverage(ranks, n, q)) <= 0.05
-    assert min(coverage((ranks[0] + 2, ranks[1] - 2), n, q)) > 0.025
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.9, 0.95, 0.99])
+def test_ranks_of_many_observations_are_almost_always_the_exact_ones(q: float) -> None:
+    """Beyond the exact range each side still errs with at most 2.5 %, and 95 % of the intervals are the tightest that do."""
+    tightest = 0
+    sizes = np.geomspace(EXACT_N + 1, 2_000_000, 300).astype(int).tolist()
+    for n in sizes:
+        ranks = quantile_interval(n, q)
+        assert ranks is not None
+        assert max(coverage(ranks, n, q)) <= 0.025 * 1.001
+        tightest += min(coverage((ranks[0] + 1, ranks[1] - 1), n, q)) > 0.025
+    assert tightest >= 0.95 * len(sizes)
 
 
 @pytest.mark.parametrize(("q", "least"), [(0.5, 6), (0.9, 36), (0.95, 72), (0.99, 368)])

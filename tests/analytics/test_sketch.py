@@ -257,7 +257,7 @@ def test_many_at_once_are_added_like_one_by_one(sketches_of_rows: list[tuple[int
     assert at_once.tobytes() == one_by_one.tobytes()
 
 
-@pytest.mark.parametrize("encoded", [[b"\x05\x81", b"\x01"], [b"\x05", b"\x01"], [b"\x05\x01", b"\x05\x00"]])
+@pytest.mark.parametrize("encoded", [[b"\x05\x01\x81", b"\x01\x05"], [b"\x05", b"\x01"], [b"\x05\x01", b"\x05\x00"]])
 def test_sketch_does_not_borrow_from_its_neighbour(encoded: list[bytes]) -> None:
     """A sketch that is cut off is refused even where the next one would complete it, and nothing of either is added."""
     matrix = np.zeros((2, BUCKETS), np.int64)
