@@ -48,9 +48,9 @@ class Pane:
     """One target in one pane of one partition, while it can still change."""
 
     __slots__ = (
-        "_row", "caller_fault", "cancelled", "cost_micro_usd", "cpu_sum", "duration", "error", "input_tokens", "memory_sum", "network_us_sum",
-        "ok", "output_tokens", "quality_n", "quality_sum", "queue_depth_max", "rate_limited", "resources_n", "satisfaction_n",
-        "satisfaction_sum", "slots", "target", "timeout", "tpot", "ttft",
+        "_row", "caller_fault", "cancelled", "cost_micro_usd", "cpu_n", "cpu_sum", "duration", "error", "input_tokens", "memory_n", "memory_sum",
+        "network_n", "network_us_sum", "ok", "output_tokens", "quality_n", "quality_sum", "queue_depth_max", "queue_n", "rate_limited",
+        "satisfaction_n", "satisfaction_sum", "slots", "target", "timeout", "tpot", "ttft",
     )  # fmt: skip
 
     def __init__(self, target: str) -> None:
@@ -59,7 +59,8 @@ class Pane:
         self.duration, self.ttft, self.tpot = TallyPane(), TallyPane(), TallyPane()
         self.input_tokens = self.output_tokens = self.cost_micro_usd = 0
         self.quality_n = self.quality_sum = self.satisfaction_n = self.satisfaction_sum = 0
-        self.resources_n = self.cpu_sum = self.memory_sum = self.network_us_sum = self.queue_depth_max = 0
+        self.cpu_n = self.cpu_sum = self.memory_n = self.memory_sum = self.network_n = self.network_us_sum = 0
+        self.queue_n = self.queue_depth_max = 0
         self.slots: dict[int, Slot] = {}
         self._row: TargetPane | None = None
 
@@ -148,11 +149,18 @@ class Pane:
     def resources(self, event: Resources) -> None:
         """Add what a target said of itself."""
         self._row = None
-        self.resources_n += 1
-        self.cpu_sum += round((event.cpu or 0.0) * MILLION)
-        self.memory_sum += round((event.memory or 0.0) * MILLION)
-        self.network_us_sum += round((event.network_ms or 0.0) * 1000)
-        self.queue_depth_max = max(self.queue_depth_max, event.queue_depth or 0)
+        if event.cpu is not None:
+            self.cpu_n += 1
+            self.cpu_sum += round(event.cpu * MILLION)
+        if event.memory is not None:
+            self.memory_n += 1
+            self.memory_sum += round(event.memory * MILLION)
+        if event.network_ms is not None:
+            self.network_n += 1
+            self.network_us_sum += round(event.network_ms * 1000)
+        if event.queue_depth is not None:
+            self.queue_n += 1
+            self.queue_depth_max = max(self.queue_depth_max, event.queue_depth)
 
 
 _PLAIN = tuple(name for name in TargetPane.__struct_fields__ if name not in {"target", "duration", "ttft", "tpot", "slots"})

@@ -60,10 +60,13 @@ class TargetPane(msgspec.Struct, array_like=True, gc=False):
     quality_sum: int
     satisfaction_n: int
     satisfaction_sum: int
-    resources_n: int
+    cpu_n: int
     cpu_sum: int
+    memory_n: int
     memory_sum: int
+    network_n: int
     network_us_sum: int
+    queue_n: int
     queue_depth_max: int
     slots: list[Slot]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import pytest
@@ -17,7 +17,7 @@ from routecast.analytics.merge import Merge, SlotNews, add_totals
 from routecast.analytics.sketch import decode_counts
 from routecast.models.errors import DecodeError
 from routecast.models.events import Completed, Event, Outcome, RouterStats, Started
-from routecast.models.rows import PANE_MS, SLOT_MS, PaneRow, TargetPane, TargetTotals, TotalsRow, encode_row, pane_key, totals_key
+from routecast.models.rows import PANE_MS, SLOT_MS, PaneRow, TargetPane, TargetTotals, TotalsRow, decode_row, encode_row, pane_key, totals_key
 
 T0 = 1_700_000_000_000.0
 PANE = int(T0)
@@ -100,13 +100,8 @@ def pane_record(fence: int, pane_ms: int = PANE, started: int = 1, partition: in
     fold = PartitionFold(partition)
     for offset in range(started):
         fold.apply(offset, pane_ms, [Started(at_ms=pane_ms, request_id=str(offset), target="a")])
-    row = next(row for key, value in fold.flush() if key.startswith(b"pane/") and isinstance(row := _decoded(value), PaneRow))
-    row.fence = fence
-    return pane_key(partition, pane_ms, 0), encode_row(row)
-
-
-def _decoded(value: bytes | None) -> PaneRow:
-    return msgspec.msgpack.decode(value or b"", type=PaneRow)
+    row = next(merge_rows(fold.flush()))
+    return pane_key(partition, pane_ms, 0), encode_row(msgspec.structs.replace(row, fence=fence))
 
 
 def totals_record(fence: int, started: int = 1, partition: int = 0) -> Record:
@@ -191,11 +186,11 @@ def test_owners_that_crash_within_a_flush_leave_no_trace(history: list[Step], pl
     assert sums_of(disturbed.panes_between(0, 1e15)) == sums_of(quiet.panes_between(0, 1e15))
 
 
-def merge_rows(changelog: Iterable[Record]) -> Iterable[PaneRow | TotalsRow]:
+def merge_rows(changelog: Iterable[Record]) -> Iterator[PaneRow | TotalsRow]:
     """All rows of a changelog, old versions too."""
     for key, value in changelog:
         if value is not None:
-            yield msgspec.msgpack.decode(value, type=PaneRow if key.startswith(b"pane/") else TotalsRow)
+            yield decode_row(key, value)
 
 
 def test_rows_count_only_when_their_flush_is_closed() -> None:

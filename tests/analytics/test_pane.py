@@ -168,9 +168,19 @@ def test_order_of_events_leaves_no_trace(history: list[tuple[Outcome, float, int
 
 
 def test_resources_are_summed_and_queue_depth_is_the_largest() -> None:
-    """Resource reports add up with their count; the queue is known by its worst."""
+    """Resource reports add up, each figure with its own count; the queue is known by its worst."""
     pane = Pane("a")
     pane.resources(Resources(at_ms=AT_MS, target="a", cpu=0.5, memory=0.25, network_ms=2.0, queue_depth=7))
     pane.resources(Resources(at_ms=AT_MS, target="a", cpu=0.7, memory=0.25, network_ms=4.0, queue_depth=3))
     row = pane.row()
-    assert (row.resources_n, row.cpu_sum, row.memory_sum, row.network_us_sum, row.queue_depth_max) == (2, 1_200_000, 500_000, 6_000, 7)
+    assert (row.cpu_n, row.cpu_sum, row.memory_n, row.memory_sum) == (2, 1_200_000, 2, 500_000)
+    assert (row.network_n, row.network_us_sum, row.queue_n, row.queue_depth_max) == (2, 6_000, 2, 7)
+
+
+@pytest.mark.parametrize(("name", "count"), [("cpu", "cpu_n"), ("memory", "memory_n"), ("network_ms", "network_n"), ("queue_depth", "queue_n")])
+def test_resource_that_is_not_reported_is_not_zero(name: str, count: str) -> None:
+    """A report of one figure is no evidence about the others, and zero is a value like any other."""
+    pane = Pane("a")
+    pane.resources(msgspec.structs.replace(Resources(at_ms=AT_MS, target="a"), **{name: 0}))
+    row = pane.row()
+    assert {key for key in ("cpu_n", "memory_n", "network_n", "queue_n") if getattr(row, key)} == {count}
