@@ -54,13 +54,13 @@ def _cells(shift: int, end_us: int) -> list[int]:
     """Bucket in which each cell of 2^shift µs begins, up to `end_us`."""
     cells: list[int] = []
     for bucket, edge in enumerate(_EDGES):
-        cells += [bucket] * (-(-edge >> shift) - len(cells))
-    return cells[: end_us >> shift]
+        cells += [bucket] * (-(-min(edge, end_us) >> shift) - len(cells))
+    return cells
 
 
 # A cell is narrower than the buckets where it is used, so at most one edge lies in it and one comparison decides.
 _MIDDLE_US, _LONG_US = 1 << 17, 1 << 24
-_SHORT, _MIDDLE, _LONG = _cells(4, _MIDDLE_US), _cells(11, _LONG_US), _cells(18, 1 << 30)
+_SHORT, _MIDDLE, _LONG = _cells(4, _MIDDLE_US), _cells(11, _LONG_US), _cells(18, MOST_US)
 
 
 def bucket_of(us: int) -> int:
