@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CANDIDATES: Floats = np.array(
-    [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 75, 95, 120, 150, 200, 260, 340, 450, 600, math.inf], float
-)
+CANDIDATES: Floats = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 75, 95, 120, 150, 200, 260, 340, 450, 600, math.inf], float)
 ELASTIC = len(CANDIDATES) - 1
 PRIOR = 4.0
 _PRIOR_INDEX = int(np.flatnonzero(CANDIDATES == PRIOR)[0])
@@ -85,8 +83,9 @@ class CapacityFit:
     def update(self, elapsed_s: float, groups: LatencyGroups) -> None:
         """Take what is new since `elapsed_s` ago."""
         decay = math.exp(-elapsed_s / _TAU_S)
-        for sums in (self._n, self._e, self._e2):
-            sums *= decay
+        self._n *= decay
+        self._e *= decay
+        self._e2 *= decay
         self._most *= math.exp(-elapsed_s / _MAX_TAU_S)
         terms = groups.load_terms()
         np.add.at(self._n, groups.target, groups.n)

@@ -52,14 +52,14 @@ def explain(candidates: Candidates, decision: Decision) -> Explanation:
         reliability=entry.success,
         quality=decision.quality,
         factors=Factors(current_load=entry.load, history=_unit(entry.history), real_time=_unit(entry.real_time), requirements=_unit(fitness.factor)),
-        reason=_reason(candidates, decision, cost),
+        reason=_reason(decision, cost),
         load_impact=f"{entry.in_flight:.0f} in flight of about {entry.capacity:.0f} it serves at once; one more is {1 / entry.capacity:.1%} of that",
         unmet=(*fitness.unmet, *(f"{name} not known yet" for name in fitness.unknown)),
         alternatives=_alternatives(candidates, decision),
     )
 
 
-def _reason(candidates: Candidates, decision: Decision, cost: float) -> str:
+def _reason(decision: Decision, cost: float) -> str:
     rule = _RULES.get(decision.policy, decision.policy)
     cheaper = sum(other < cost for other in decision.costs)
     place = "the cheapest" if not cheaper else f"number {cheaper + 1} by cost"

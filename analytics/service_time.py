@@ -47,11 +47,15 @@ class ServiceTime:
     def update(self, elapsed_s: float, groups: LatencyGroups) -> None:
         """Take what is new since `elapsed_s` ago; the recent sums hold at least that."""
         sums = groups.residual_sums()
-        for n, e, tau in ((self._long_n, self._long_e, _TAU_S), (self._recent_n, self._recent_e, _RECENT_TAU_S)):
-            n *= math.exp(-elapsed_s / tau)
-            e *= math.exp(-elapsed_s / tau)
-            np.add.at(n, groups.target, groups.n)
-            np.add.at(e, groups.target, sums)
+        long, recent = math.exp(-elapsed_s / _TAU_S), math.exp(-elapsed_s / _RECENT_TAU_S)
+        for old, new, decay in (
+            (self._long_n, groups.n, long),
+            (self._long_e, sums, long),
+            (self._recent_n, groups.n, recent),
+            (self._recent_e, sums, recent),
+        ):
+            np.multiply(old, decay, out=old)
+            np.add.at(old, groups.target, new)
 
     def restart(self, fit: Fit, sd: Floats, caution: float) -> Ints:
         """Let targets whose recent mean is off the long one start anew from the recent sums; which ones.

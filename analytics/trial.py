@@ -138,9 +138,7 @@ class Result:
         return self.into_trouble / self.during_trouble if self.during_trouble else math.nan
 
 
-def run(
-    world: World, policy: Callable[[Simulation], Chooser[Handle]], *, seed: int = 0, start_ms: float = 0.0, make: MakeTarget | None = None
-) -> Result:
+def run(world: World, policy: Callable[[Simulation], Chooser[Handle]], *, seed: int = 0, start_ms: float = 0.0, make: MakeTarget | None = None) -> Result:
     """Route every request of the world by a policy, until the last one has ended.
 
     Retries are immediate and exclude what was tried; the third failure ends a request. `seed` is the policy's luck and that of
@@ -158,11 +156,8 @@ def run(
 def virtual_target(queue: EventQueue, world: World, number: int, random: Random) -> VirtualTarget:
     """A target as the world specifies it."""
     spec = world.targets[number]
-    server: Server
-    if spec.kind == "sharing":
-        server = ProcessorSharing(queue, spec.slots)
-    else:
-        server = Queueing(queue, math.inf if spec.kind == "elastic" else spec.slots)
+    slots = math.inf if spec.kind == "elastic" else spec.slots
+    server: Server = ProcessorSharing(queue, spec.slots) if spec.kind == "sharing" else Queueing(queue, slots)
     limit = RequestLimit(queue, spec.requests_per_s) if spec.requests_per_s else None
     return VirtualTarget(queue, server, random, limit=limit, deadline_ms=world.deadline_ms)
 

@@ -135,10 +135,21 @@ def traffic(n_targets: int, n_requests: int, per_second: float) -> list[Event]:
         at_ms = START_MS + i * 1000.0 / per_second
         target, duration_ms = f"target-{luck.randrange(n_targets):04}", luck.lognormvariate(7, 0.6)
         name = f"host-4711-9f3a2b1c-{i}"
-        events.append(Started(at_ms=at_ms, request_id=name, target=target, provider="provider-1", model="model-2", service="chat", emitter="host-4711-9f3a2b1c", decision=reference))
+        events.append(
+            Started(
+                at_ms=at_ms,
+                request_id=name,
+                target=target,
+                provider="provider-1",
+                model="model-2",
+                service="chat",
+                emitter="host-4711-9f3a2b1c",
+                decision=reference,
+            )
+        )
         events.append(Completed(
-            at_ms=at_ms + duration_ms, request_id=name, target=target, service="chat", emitter="host-4711-9f3a2b1c", started_at_ms=at_ms, duration_ms=duration_ms, outcome="ok",
-            ttft_ms=duration_ms / 5, input_tokens=550, output_tokens=150, decision=reference,
+            at_ms=at_ms + duration_ms, request_id=name, target=target, service="chat", emitter="host-4711-9f3a2b1c", started_at_ms=at_ms,
+            duration_ms=duration_ms, outcome="ok", ttft_ms=duration_ms / 5, input_tokens=550, output_tokens=150, decision=reference,
         ))  # fmt: skip
     return sorted(events, key=lambda event: event.at_ms)
 
@@ -185,9 +196,16 @@ def _cycle(n_targets: int, fold: PartitionFold) -> list[Row]:
     builder.details("chat", 1, 1)
     detailed_ms = (time.perf_counter() - at) * 1000
     return [
-        Row(f"flush of 3 panes, {n_targets} targets", f"{(flushed - began) * 1000:.1f} ms, {sum(len(v or b'') for _, v in records) / n_targets / 3:.0f} bytes a target and pane"),
+        Row(
+            f"flush of 3 panes, {n_targets} targets",
+            f"{(flushed - began) * 1000:.1f} ms, {sum(len(v or b'') for _, v in records) / n_targets / 3:.0f} bytes a target and pane",
+        ),
         Row(f"merge of that flush, {n_targets} targets", f"{(merged - flushed) * 1000:.1f} ms"),
-        Row(f"tick with snapshot, {n_targets} targets", f"{statistics.median(tick_ms):.1f} ms, {size:,} bytes", "< 100 ms at 1,000 targets" if n_targets == 1000 else ""),
+        Row(
+            f"tick with snapshot, {n_targets} targets",
+            f"{statistics.median(tick_ms):.1f} ms, {size:,} bytes",
+            "< 100 ms at 1,000 targets" if n_targets == 1000 else "",
+        ),
         Row(f"details of all windows, {n_targets} targets", f"{detailed_ms:.1f} ms"),
     ]
 
@@ -208,7 +226,10 @@ def memory() -> list[Row]:
         del calls
     both = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    return [Row("router: memory of an open request", f"{sizes[0]:.0f} bytes at 20 targets, {sizes[1]:.0f} at 220"), Row("router: memory a target", f"{both / 240 / 1024:.1f} kB")]
+    return [
+        Row("router: memory of an open request", f"{sizes[0]:.0f} bytes at 20 targets, {sizes[1]:.0f} at 220"),
+        Row("router: memory a target", f"{both / 240 / 1024:.1f} kB"),
+    ]
 
 
 def importing() -> list[Row]:
@@ -223,4 +244,10 @@ def importing() -> list[Row]:
         return statistics.median(times)
 
     empty, base, ours = best("pass"), best("import aiokafka, msgspec, numpy, pydantic"), best("import routecast")
-    return [Row("import routecast ÷ its base dependencies", f"{(ours - empty) / (base - empty):.2f} ({(ours - empty) * 1000:.0f} ms ÷ {(base - empty) * 1000:.0f} ms)", "≤ 1.3")]
+    return [
+        Row(
+            "import routecast ÷ its base dependencies",
+            f"{(ours - empty) / (base - empty):.2f} ({(ours - empty) * 1000:.0f} ms ÷ {(base - empty) * 1000:.0f} ms)",
+            "≤ 1.3",
+        )
+    ]

@@ -39,7 +39,16 @@ def llmperf(traces: Path) -> str:
     for run in RUNS:
         for row in json.loads((traces / "llmperf_2023" / f"{run}.json").read_text()):
             if row["error_code"] in _SUCCESS:
-                write((run, "ok", f"{row['ttft_s'] * 1000:.1f}", f"{row['end_to_end_latency_s'] * 1000:.1f}", row["number_input_tokens"], row["number_output_tokens"]))
+                write(
+                    (
+                        run,
+                        "ok",
+                        f"{row['ttft_s'] * 1000:.1f}",
+                        f"{row['end_to_end_latency_s'] * 1000:.1f}",
+                        row["number_input_tokens"],
+                        row["number_output_tokens"],
+                    )
+                )
             else:
                 write((run, "rate_limited" if row["error_code"] == 429 else "error", 0, 0, 0, 0))
     return out.getvalue()

@@ -43,7 +43,8 @@ class FleetChooser:
 
     def started(self, router: int, target: int) -> tuple[Call, int]:
         """Report the start of what was just chosen."""
-        assert self._chosen is not None
+        if self._chosen is None:
+            raise RuntimeError("a trial starts what it has chosen")
         decision, attempt = self._chosen
         return self.fleet.router(router).start(decision, attempt=attempt, deadline_ms=self._deadline_ms), target
 

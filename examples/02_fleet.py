@@ -6,9 +6,11 @@ from collections import Counter
 from routecast import Config
 from routecast.testing import Fleet
 
-config = Config.model_validate({
-    "target": [{"id": name, "provider": name, "model": "m", "service": "chat"} for name in ("quick", "steady", "slow")],
-})
+config = Config.model_validate(
+    {
+        "target": [{"id": name, "provider": name, "model": "m", "service": "chat"} for name in ("quick", "steady", "slow")],
+    }
+)
 seconds = {"quick": 0.4, "steady": 0.8, "slow": 3.0}
 luck = random.Random(7)
 fleet = Fleet(config, routers=16, seed=7)

@@ -1,0 +1,1 @@
+"""What crosses a wire and what people write and read. Begin with `events` and `snapshot`."""

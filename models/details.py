@@ -113,7 +113,7 @@ class SubjectDetails(_Frozen):
     """Attempts ended since the pipeline began: the outcomes without `lost` and `late`."""
     outcomes_total: OutcomesTotal = OutcomesTotal()
     in_flight: NonNegativeInt = 0
-    windows: dict[WindowName, WindowDetails] = {}  # noqa: RUF012 - pydantic copies the default
+    windows: dict[WindowName, WindowDetails] = {}
 
 
 class Details(_Frozen):

@@ -25,7 +25,9 @@ class Requirements(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
-    max_response_time_ms: float | None = Field(default=None, gt=0, le=600_000, description="whole answer within this many milliseconds, with 95 % (urgent: 99 %) probability")
+    max_response_time_ms: float | None = Field(
+        default=None, gt=0, le=600_000, description="whole answer within this many milliseconds, with 95 % (urgent: 99 %) probability"
+    )
     quality_threshold: Ratio | None = Field(default=None, description="least quality, 0..1")
     reliability: Ratio | None = Field(default=None, description="least success ratio, 0..1")
     preferred: tuple[str, ...] = Field(default=(), description="targets or providers to draw from while they cost at most 1.5 times the best other")
@@ -48,14 +50,14 @@ class Requirements(BaseModel):
         """The response time asked for, in ms; a complex context (> 0.8) without a figure asks 15 s, a lesser one 5 s."""
         if self.max_response_time_ms is not None or self.complexity is None:
             return self.max_response_time_ms
-        return 15_000.0 if self.complexity > 0.8 else 5_000.0  # noqa: PLR2004 - the documented bounds
+        return 15_000.0 if self.complexity > 0.8 else 5_000.0
 
     @property
     def least_quality(self) -> float | None:
         """The quality asked for; a complex context (> 0.6) without a figure asks 0.9, a lesser one 0.8."""
         if self.quality_threshold is not None or self.complexity is None:
             return self.quality_threshold
-        return 0.9 if self.complexity > 0.6 else 0.8  # noqa: PLR2004 - the documented bounds
+        return 0.9 if self.complexity > 0.6 else 0.8
 
     @property
     def rounded_deadline_ms(self) -> float | None:

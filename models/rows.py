@@ -142,7 +142,7 @@ class TotalsRow(msgspec.Struct, array_like=True, gc=False):
     bad: int = 0
     clamped: int = 0
     """Events that were stamped more than 60 s ahead of their append time."""
-    routers: list[RouterSeen] = []  # noqa: RUF012 - msgspec copies an empty list default for each struct
+    routers: list[RouterSeen] = []
 
 
 _pack = msgspec.msgpack.Encoder()

@@ -22,7 +22,9 @@ class Call:
         "attempt", "completed_at_ms", "decision", "index", "limits", "request_id", "retry_after_ms", "started_at_ms", "started_s",
     )  # fmt: skip
 
-    def __init__(self, router: Router, decision: Decision, index: int, request_id: str, attempt: int, at_ms: float, monotonic_s: float, ref: DecisionRef) -> None:
+    def __init__(
+        self, router: Router, decision: Decision, index: int, request_id: str, attempt: int, at_ms: float, monotonic_s: float, ref: DecisionRef
+    ) -> None:
         self._router = router
         self.decision = decision
         self.index = index

@@ -98,20 +98,22 @@ class Connection:
             self._embedded.wait_for_snapshot(FIRST_SNAPSHOT_S)
 
 
-def open_router(url: str, config: Config | str | Path | None, service: str | None, policy: str | None, rng: random.Random | None, environ: Mapping[str, str]) -> Connection:
+def open_router(
+    url: str, config: Config | str | Path | None, service: str | None, policy: str | None, rng: random.Random | None, environ: Mapping[str, str]
+) -> Connection:
     """The connection behind `Router.connect`. Raises ConfigError for a bad URL, configuration or service."""
     loaded = _config(config, environ)
     services = sorted(loaded.services)
     if service is None and len(services) != 1:
         raise ConfigError(f"which service? The configuration has {services}: pass service=")
-    return Connection(url, loaded, service or services[0], policy, rng or random.Random())  # noqa: S311 - load spreading, nothing secret
+    return Connection(url, loaded, service or services[0], policy, rng or random.Random())
 
 
 def open_emitter(url: str, config: Config | str | Path | None, rng: random.Random | None, environ: Mapping[str, str]) -> Emitter:
     """The emitter behind `Emitter.connect`."""
     url, loaded = _embedded_url(url), _config(config, environ)
     embedded = _shared.join(url, loaded)
-    emitter = embedded.emitter(rng or random.Random())  # noqa: S311 - load spreading, nothing secret
+    emitter = embedded.emitter(rng or random.Random())
 
     def close(timeout_s: float) -> bool:
         embedded.release(emitter)

@@ -86,7 +86,7 @@ class Embedded:
             self._woken.clear()
             try:
                 self.step()
-            except Exception:
+            except Exception:  # noqa: BLE001 - the thread must go on; what failed is logged and tried again
                 _log.exception("the embedded pipeline skipped a step; routers go on with their last snapshot")
 
     def step(self) -> None:

@@ -45,9 +45,11 @@ class Emitter:
         wake: called with True when something is urgent (a failure), with False when the first event waits; must not block.
     """
 
-    def __init__(self, clock: Clock | None = None, rng: random.Random | None = None, *, capacity: int = _CAPACITY, wake: Callable[[bool], None] | None = None) -> None:
+    def __init__(
+        self, clock: Clock | None = None, rng: random.Random | None = None, *, capacity: int = _CAPACITY, wake: Callable[[bool], None] | None = None
+    ) -> None:
         self._clock = clock or SystemClock()
-        self._rng = rng or random.Random()  # noqa: S311 - names and load spreading, nothing secret
+        self._rng = rng or random.Random()
         self._capacity = capacity
         self._wake = wake
         self._closer: Callable[[float], bool] | None = None
@@ -105,11 +107,11 @@ class Emitter:
             if urgent or len(buffer) == 1:
                 self._wake(urgent)
 
-    def started(self, request_id: str, target: str, **fields: Any) -> None:  # noqa: ANN401 - the fields of models.events.Started
+    def started(self, request_id: str, target: str, **fields: Any) -> None:
         """Report that a call began. `fields`: any field of `Started`; a wrong one is logged, not raised."""
         self._build(Started, request_id=request_id, target=target, **fields)
 
-    def completed(self, request_id: str, target: str, outcome: Outcome, duration_ms: float, **fields: Any) -> None:  # noqa: ANN401 - the fields of models.events.Completed
+    def completed(self, request_id: str, target: str, outcome: Outcome, duration_ms: float, **fields: Any) -> None:
         """Report that a call ended. `fields`: any field of `Completed`; a wrong one is logged, not raised.
 
         Without `start_reported=True` the call counts as one whose start was never written.
@@ -128,7 +130,7 @@ class Emitter:
             return
         self._build(Feedback, request_id=request_id, target=target, completed_at_ms=completed_at_ms, quality=quality, satisfaction=satisfaction)
 
-    def _build(self, kind: type[Started | Completed | Feedback], **fields: Any) -> None:  # noqa: ANN401 - checked by the conversion
+    def _build(self, kind: type[Started | Completed | Feedback], **fields: Any) -> None:
         fields.setdefault("at_ms", self._clock.now_ms())
         fields["emitter"] = self.name
         try:

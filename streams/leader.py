@@ -90,7 +90,4 @@ class Leader:
     def _detail(self, now_ms: float) -> list[Message]:
         self._details_ms = now_ms - now_ms % self._metrics_ms
         self._details.update(now_ms, self._merge)
-        return [
-            Message(DETAILS, service.encode(), self._details.details(service, self._term, self._seq).encode())
-            for service in self._analysts
-        ]
+        return [Message(DETAILS, service.encode(), self._details.details(service, self._term, self._seq).encode()) for service in self._analysts]

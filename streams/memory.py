@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from routecast.streams.clock import Clock
 
+
 class Record(NamedTuple):
     """One record as it was appended."""
 

@@ -265,7 +265,8 @@ class Router:
             emitter=self.emitter.name,
             services=(self.name_of_service,),
             decisions=tuple(
-                DecisionCount(service=self.name_of_service, policy=self._policy_name, count=count, outcome=outcome, reason=reason) for count, outcome, reason in rows
+                DecisionCount(service=self.name_of_service, policy=self._policy_name, count=count, outcome=outcome, reason=reason)
+                for count, outcome, reason in rows
             ),
             snapshot_age_ms=now_ms - self.snapshot.at_ms if self.snapshot else None,
             dropped=self.emitter.dropped,

@@ -20,8 +20,8 @@ from routecast.demonstration import OUTAGE, ROUTERS, SLOWDOWN, Scene, scene
 from routecast.models.decision import Decision
 from routecast.models.details import Details
 from routecast.models.events import Outcome
-from routecast.models.requirements import Requirements
 from routecast.models.report import CountCheck, DemoReport, Estimate, Explained, PolicyRow
+from routecast.models.requirements import Requirements
 from routecast.streams.call import Call
 from routecast.testing import Fleet
 
@@ -129,7 +129,10 @@ def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, wa
     with ProcessPoolExecutor(max(1, (os.cpu_count() or 2) - 1), mp_context=get_context("spawn")) as pool:
         others = [pool.submit(_play, seed, duration_s, policy) for policy in policies[1:]]
         orc_mean_s, best_mean_s = (run(stage.world, rule, seed=seed, start_ms=START_MS, make=stage.make).mean_s for rule in (orc, best))
-        outcomes = [_play(seed, duration_s, policies[0], watcher, [Moment(when, share * duration_s) for when, share in _MOMENTS]), *(other.result() for other in others)]
+        outcomes = [
+            _play(seed, duration_s, policies[0], watcher, [Moment(when, share * duration_s) for when, share in _MOMENTS]),
+            *(other.result() for other in others),
+        ]
     return DemoReport(
         seed=seed, duration_s=duration_s, routers=ROUTERS, requests=len(stage.world.requests), load=stage.world.load, compression=stage.compression,
         targets=stage.described(),
@@ -202,7 +205,6 @@ def _row(policy: str, result: Result, orc_mean_s: float, best_mean_s: float) -> 
 def _estimate(values: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], np.floating]) -> Estimate:
     """A statistic with its 95 % interval from a bootstrap over twenty stretches of the run, which keeps what belongs together together."""
     blocks = np.array_split(values, _BLOCKS)
-    luck = Random(0)  # noqa: S311 - resampling, the same in every run
+    luck = Random(0)
     again = [float(statistic(np.concatenate([blocks[luck.randrange(_BLOCKS)] for _ in range(_BLOCKS)]))) for _ in range(_RESAMPLES)]
     return Estimate(value=float(statistic(values)), low=float(np.quantile(again, 0.025)), high=float(np.quantile(again, 0.975)))
-

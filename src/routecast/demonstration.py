@@ -97,7 +97,11 @@ def scene(seed: int, duration_s: float) -> Scene:
         demand=output_tokens[:n] / tokens,
     )
     names = [run.name for run in runs]
-    changes = [Change(share * duration_s * 1000.0, names.index(it.run), condition) for it in (OUTAGE, SLOWDOWN, PARTIAL) for share, condition in ((it.begins, it.condition), (it.ends, WELL))]
+    changes = [
+        Change(share * duration_s * 1000.0, names.index(it.run), condition)
+        for it in (OUTAGE, SLOWDOWN, PARTIAL)
+        for share, condition in ((it.begins, it.condition), (it.ends, WELL))
+    ]
     dead = Trouble(names.index(OUTAGE.run), OUTAGE.begins * duration_s * 1000.0, OUTAGE.ends * duration_s * 1000.0)
     world = World(name="demo", load=LOAD, targets=specs, requests=requests, changes=tuple(changes), trouble=dead, routers=ROUTERS, warmup_ms=0.0)
     return Scene(world, runs, tokens, compression, duration_s)

@@ -60,8 +60,8 @@ class Fleet:
     """
 
     def __init__(
-        self, config: Config, *, routers: int = 16, period_ms: float | None = None, start_ms: float = 1_700_000_000_000.0, seed: int = 0, service: str | None = None,
-        policy: str | None = None, partitions: int = 1, lag_ms: float = 200.0, queue: EventQueue | None = None,
+        self, config: Config, *, routers: int = 16, period_ms: float | None = None, start_ms: float = 1_700_000_000_000.0, seed: int = 0,
+        service: str | None = None, policy: str | None = None, partitions: int = 1, lag_ms: float = 200.0, queue: EventQueue | None = None,
     ) -> None:  # fmt: skip
         if period_ms is not None:
             config = config.model_copy(update={"intervals": config.intervals.model_copy(update={"snapshot_ms": period_ms})})
@@ -75,14 +75,14 @@ class Fleet:
         self._pending: dict[int, Scheduled] = {}
         self._newest: RoutingSnapshot | None = None
         self._details: Details | None = None
-        rng = random.Random(seed)  # noqa: S311 - reproducible, nothing secret
+        rng = random.Random(seed)
         self._routers = [self._new_router(i, rng.getrandbits(64), policy) for i in range(routers)]
         self._announce()
         self.queue.after(FLUSH_MS, self._flush)
         self.queue.after(_DEADLINES_MS, self._end_overdue)
 
     def _new_router(self, i: int, seed: int, policy: str | None) -> Router:
-        rng = random.Random(seed)  # noqa: S311 - reproducible, nothing secret
+        rng = random.Random(seed)
         emitter = Emitter(self._clock, rng, wake=partial(self._wake, i))
         emitter.name = f"fleet-{i}"
         return Router(self.config, self.service, emitter, self._clock, rng, policy=policy)

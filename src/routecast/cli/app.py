@@ -18,7 +18,7 @@ app.add_typer(route.app, name="route")
 app.add_typer(config.app, name="config")
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001 - the option's callback
+def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version  # noqa: PLC0415 - rarely asked
 

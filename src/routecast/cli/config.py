@@ -61,3 +61,11 @@ def explain(key: str, *, config: File = None, json: Json = False, plain: Plain =
     rows = [("key", found.key), ("meaning", found.meaning), ("type", found.type), ("allowed", found.allowed), ("default", found.default)]
     rows += [("now", f"{v.key} = {v.value} ({v.origin})") for v in found.values]
     show_rows(("", ""), rows, form(json=json, plain=plain))
+
+
+@app.command()
+def reference() -> None:
+    """Print every key as the tables of docs/configuration.md."""
+    from routecast.cli.keys import reference_tables  # noqa: PLC0415 - pydantic is slow to import
+
+    print(reference_tables())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from routecast.cli.render import complain, console, form, show, show_json, show_rows
+from routecast.cli.render import complain, form, show, show_json, show_rows
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from routecast.models.report import DemoReport, Estimate
     from routecast.testing import Fleet
 
@@ -61,7 +63,7 @@ class _Live:
         self._duration_s = duration_s
         self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False) if sys.stderr.isatty() else None
 
-    def __enter__(self) -> _Live:
+    def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
         return self
@@ -78,10 +80,21 @@ class _Live:
         elif at_s % 60 == 0 and not done:
             complain(f"{self._policy}: {at_s:.0f} of {self._duration_s:.0f} virtual seconds")
 
-    def _table(self, fleet: Fleet, at_s: float) -> object:
+    def _table(self, fleet: Fleet, at_s: float) -> Table:
         from rich.table import Table  # noqa: PLC0415
 
-        table = Table("target", "state", "share", "in flight", "capacity", "service s", "success", "score", title=f"{self._policy} · {at_s:.0f} of {self._duration_s:.0f} virtual seconds", box=None)
+        table = Table(
+            "target",
+            "state",
+            "share",
+            "in flight",
+            "capacity",
+            "service s",
+            "success",
+            "score",
+            title=f"{self._policy} · {at_s:.0f} of {self._duration_s:.0f} virtual seconds",
+            box=None,
+        )
         snapshot = fleet.snapshot()
         for t in snapshot.targets if snapshot else ():
             share = f"{t.share * t.ramp:.1%} {'▇' * round(t.share * t.ramp * 40)}"
@@ -91,18 +104,23 @@ class _Live:
 
 def _print(report: DemoReport, *, plain: bool) -> None:
     chosen = form(json=False, plain=plain)
-    show(f"{report.requests:,} recorded requests in {report.duration_s:.0f} virtual seconds ({report.compression:.2f} times faster than recorded: {report.load:.0%} load),")
+    show(
+        f"{report.requests:,} recorded requests in {report.duration_s:.0f} virtual seconds ("
+        f"{report.compression:.2f} times faster than recorded: {report.load:.0%} load),"
+    )
     show(f"{report.routers} routers, {len(report.targets)} recorded provider runs, each behind a slot queue of ours; seed {report.seed}\n")
     heads = ("target", "slots", "service s", "recorded", "of them 429", "trouble")
-    show_rows(heads, [(t.target, str(t.slots), f"{t.mean_service_s:.2f}", str(t.recorded), str(t.recorded_rate_limited), t.injected) for t in report.targets], chosen)
+    show_rows(
+        heads, [(t.target, str(t.slots), f"{t.mean_service_s:.2f}", str(t.recorded), str(t.recorded_rate_limited), t.injected) for t in report.targets], chosen
+    )
     show("\nThe same requests under every policy; time to success in seconds, with 95 % intervals\n")
-    heads = ("policy", "mean", "p95", "p99", "failed", "into dead", "largest share", "÷ ORC", "÷ BEST")
+    figures = ("policy", "mean", "p95", "p99", "failed", "into dead", "largest share", "÷ ORC", "÷ BEST")
     rows = [
         (p.policy, _interval(p.mean_s), _interval(p.p95_s), _interval(p.p99_s), f"{p.failed_ratio.value:.2%}", f"{p.into_dead} ({p.into_dead_ratio:.1%})",
          f"{p.largest_share:.0%}", f"{p.to_orc:.2f}", f"{p.to_best:.2f}")
         for p in report.policies
     ]  # fmt: skip
-    show_rows(heads, rows, chosen)
+    show_rows(figures, rows, chosen)
     show("\nORC: least S·(n+1)/c on perfect fresh state. BEST: fastest target with a free slot, else nearly the least wait, likewise.")
     for explained in report.decisions:
         it = explained.decision

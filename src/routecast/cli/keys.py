@@ -52,6 +52,20 @@ def keys() -> list[Key]:
     return list(_keys(Config, ""))
 
 
+def reference_tables() -> str:
+    """Markdown: a heading and a table for each section of the file."""
+    sections: dict[str, list[Key]] = {}
+    for item in keys():
+        section = item.key.split(".")[0]
+        sections.setdefault(section, []).append(item)
+    parts: list[str] = []
+    for section, items in sections.items():
+        title = {"target": "[[target]]", "service": "[service.NAME]"}.get(section, f"[{section}]")
+        rows = [f"| `{item.key}` | {item.type} | {item.default} | {item.allowed} | {item.meaning} |" for item in items]
+        parts.append("\n".join([f"## `{title}`", "", "| key | type | default | allowed | meaning |", "|---|---|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
 def _keys(model: type[BaseModel], prefix: str) -> Iterator[Key]:
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"
@@ -119,7 +133,7 @@ def _flat(value: object, key: str, loaded: Loaded) -> Iterator[Value]:
 def general(key: str) -> str:
     """`target[2].quality` → `target.quality`, `service.chat.policy` → `service.NAME.policy`."""
     parts = [part.split("[")[0] for part in key.split(".")]
-    if parts[0] == "service" and len(parts) > 2:  # noqa: PLR2004 - service.NAME.key
+    if parts[0] == "service" and len(parts) > 2:
         parts[1] = "NAME"
     return ".".join(parts)
 

@@ -114,7 +114,10 @@ def _print(it: Explanation, *, plain: bool) -> None:
     show_rows(("figure", "value", "what it is"), rows, chosen)
     if it.alternatives:
         show("")
-        others = [(a.target, f"{a.score:.3f}", "" if a.cost_s is None else f"{a.cost_s:.2f}", f"{a.probability:.4f}", a.reason, _change(a.cost_s, it)) for a in it.alternatives]
+        others = [
+            (a.target, f"{a.score:.3f}", "" if a.cost_s is None else f"{a.cost_s:.2f}", f"{a.probability:.4f}", a.reason, _change(a.cost_s, it))
+            for a in it.alternatives
+        ]
         show_rows(("other target", "score", "cost s", "probability", "why not", "what would change it"), others, chosen)
 
 

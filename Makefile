@@ -1,0 +1,50 @@
+# `make` alone explains the targets. Every target does the set-up it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test check bench study-worlds docs format lock clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## a fleet on recorded traffic, six policies compared; ARGS="--seed 2 --json"
+	@$(BIN)/routecast demo $(ARGS)
+
+test: $(READY) ## all tests, with coverage; ARGS="-k fold"
+	$(BIN)/python -m pytest --cov --cov-report=term -q $(ARGS)
+
+check: $(READY) ## ruff, mypy, pyright, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(READY) ## the measured figures, each beside its target; ARGS="decision"
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+study-worlds: $(READY) ## policies in all worlds with intervals, up to 30 minutes on two cores
+	$(BIN)/python benchmarks/study_worlds.py $(ARGS)
+
+docs: $(READY) ## the documentation as a site in build/docs
+	$(BIN)/mkdocs build --quiet --strict --site-dir build/docs
+
+format: $(READY) ## put the code into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY) ## pin requirements-dev.txt anew
+	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
+	build/lock/bin/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-package routecast --universal \
+		--python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove everything that was made
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .coverage .import_linter_cache
