@@ -137,12 +137,15 @@ def measure_all(cases: Sequence[Case], seeds: int, policies: Sequence[str], jobs
     # Ours is by far the slowest: begun first, it leaves the short runs to fill the end.
     work = [(case, seed, policy, quick) for policy in sorted(policies, key=_slow_first) for case in cases for seed in range(seeds)]
     runs: list[Run] = []
-    with ProcessPoolExecutor(jobs) as pool:
-        for done in as_completed(pool.submit(measure, *item) for item in work):
+    pool = ProcessPoolExecutor(jobs)
+    try:
+        for done in as_completed([pool.submit(measure, *item) for item in work]):
             runs.append(done.result())
             last = runs[-1]
             line = f"[{len(runs)}/{len(work)}] {last.case} seed {last.seed} {last.policy}: {last.mean_s:.3f} s"
             print(line, f"({last.us_per_request:.0f} µs a request)", file=sys.stderr, flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return runs
 
 
