@@ -52,9 +52,7 @@ class Traffic:
 
 def poisson(rng: np.random.Generator, pieces: Sequence[tuple[float, float, float]]) -> Floats:
     """Arrival times in ms of a Poisson process whose rate is constant on each piece `(from_s, until_s, rate_per_s)`."""
-    arrivals = [
-        np.sort(rng.uniform(from_s, until_s, rng.poisson(rate_per_s * (until_s - from_s)))) for from_s, until_s, rate_per_s in pieces
-    ]
+    arrivals = [np.sort(rng.uniform(from_s, until_s, rng.poisson(rate_per_s * (until_s - from_s)))) for from_s, until_s, rate_per_s in pieces]
     return np.concatenate(arrivals) * 1000.0
 
 

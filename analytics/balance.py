@@ -27,7 +27,9 @@ class Table:
 
     __slots__ = ("costs", "cumulative", "explore", "factors", "in_order", "index", "scores", "weights")
 
-    def __init__(self, index: Sequence[int], costs: Sequence[float], shares: Sequence[float], scores: Sequence[float], factors: Sequence[float], *, explore: bool) -> None:
+    def __init__(
+        self, index: Sequence[int], costs: Sequence[float], shares: Sequence[float], scores: Sequence[float], factors: Sequence[float], *, explore: bool
+    ) -> None:
         self.index = list(index)
         self.in_order: Callable[[Sequence[float]], tuple[float, ...]] = _picker(self.index)
         """Values in the router's own numbering → those of the candidates, in their order."""
@@ -46,7 +48,7 @@ class Table:
 class Own:
     """What the router itself knows of every target, in its own numbering."""
 
-    __slots__ = ("in_flight", "latency_ms", "terms", "wheel", "weight")
+    __slots__ = ("in_flight", "latency_ms", "terms", "weight", "wheel")
 
     def __init__(self, in_flight: list[int], terms: list[float], weight: list[float]) -> None:
         self.in_flight = in_flight

@@ -34,7 +34,7 @@ class MultiCusum:
         """
         p0 = np.clip(usual, _LEAST_USUAL, _MOST_USUAL)[:, None]
         steps = failed[:, None] * np.log(_BAD / p0) + ok[:, None] * np.log((1.0 - _BAD) / (1.0 - p0))
-        self._sums = np.where(_BAD >= 2.0 * p0, np.maximum(0.0, self._sums + steps), 0.0)
+        self._sums = np.where(2.0 * p0 <= _BAD, np.maximum(0.0, self._sums + steps), 0.0)
         return np.asarray((self._sums > _BOUND).any(axis=1), np.bool_)
 
     def forget(self, targets: NDArray[np.int64]) -> None:

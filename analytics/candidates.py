@@ -53,7 +53,9 @@ _FIT = Fitness(1.0, (), ())
 class Candidates:
     """The table of a class of requests, and what explains a decision made from it."""
 
-    def __init__(self, view: View, routing: Routing, requirements: Requirements, chosen: Sequence[int], fitness: Sequence[Fitness], forced: str, rng: random.Random) -> None:
+    def __init__(
+        self, view: View, routing: Routing, requirements: Requirements, chosen: Sequence[int], fitness: Sequence[Fitness], forced: str, rng: random.Random
+    ) -> None:
         self.view = view
         self.routing = routing
         self.requirements = requirements
@@ -170,7 +172,12 @@ def expected_output(snapshot: RoutingSnapshot | None, requirements: Requirements
 def weighted_factors(entry: TargetScore, requirements_factor: float, routing: Routing) -> float:
     """Weighted sum of the four factors."""
     weights = routing.factor_weights
-    parts = ((weights.current_load, entry.load), (weights.history, entry.history), (weights.real_time, entry.real_time), (weights.requirements, requirements_factor))
+    parts = (
+        (weights.current_load, entry.load),
+        (weights.history, entry.history),
+        (weights.real_time, entry.real_time),
+        (weights.requirements, requirements_factor),
+    )
     return sum(weight * factor for weight, factor in parts)
 
 

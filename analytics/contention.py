@@ -56,7 +56,7 @@ class Target(NamedTuple):
 
 def load_term(u: float) -> float:
     """Factor on the cost of a target at utilisation u ≥ 0: max(0.5, u)·(1 + 5·max(0, u − 0.8))."""
-    term = u if u > _FLOOR else _FLOOR
+    term = max(_FLOOR, u)
     return term * (1.0 + _DELAY_SLOPE * (u - _DELAY_FROM)) if u > _DELAY_FROM else term
 
 

@@ -32,8 +32,7 @@ class TallyPane:
         """Tally one duration."""
         if not self.n or us < self.min_us:
             self.min_us = us
-        if us > self.max_us:
-            self.max_us = us
+        self.max_us = max(self.max_us, us)
         self.n += 1
         self.sum_us += us
         bucket = bucket_of(us)
@@ -167,5 +166,5 @@ _PLAIN = tuple(name for name in TargetPane.__struct_fields__ if name not in {"ta
 
 
 def ln_ms(duration_ms: float) -> int:
-    """ln of a duration in milliseconds, in millionths; below 1 µs counts as 1 µs."""
+    """Ln of a duration in milliseconds, in millionths; below 1 µs counts as 1 µs."""
     return round(math.log(max(duration_ms, 0.001)) * MILLION)

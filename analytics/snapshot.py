@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.rate import ArrivalRate, MeanInFlight
 from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups, joined
 from routecast.analytics.cost import Estimates, Weights, expected_cost
 from routecast.analytics.health import Health, Outcomes
@@ -20,6 +19,7 @@ from routecast.analytics.horizon import Evidence, Horizon
 from routecast.analytics.load import LoadTracker
 from routecast.analytics.merge import SlotNews
 from routecast.analytics.pane import MILLION
+from routecast.analytics.rate import ArrivalRate, MeanInFlight
 from routecast.analytics.score import current_load, performance_score
 from routecast.analytics.service_time import ServiceTime, pooled_variance
 from routecast.analytics.shares import planned_shares
@@ -107,7 +107,12 @@ class ServiceAnalyst:
         """Take in targets that events name and the configuration does not, with the defaults of the configuration."""
         new = [t for name, t in sorted(totals.items()) if t.service == self.service and name not in self._index]
         if new:
-            self._grow([TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=self.service, region=t.region or None) for t in new])
+            self._grow(
+                [
+                    TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=self.service, region=t.region or None)
+                    for t in new
+                ]
+            )
 
     def urgent(self, at_ms: float, totals: Mapping[str, TargetTotals]) -> bool:
         """Whether something happened since the last tick that should be published at once: a surge, or a target that fails."""
@@ -197,7 +202,7 @@ class ServiceAnalyst:
         share = planned_shares(self._arrivals.per_s, cost_s, service_s, fit.capacity, limits)
         slots = range(int(at_ms - elapsed_s * 1000) // SLOT_MS * SLOT_MS + SLOT_MS, int(at_ms) + 1, SLOT_MS)
         now = self._load.in_flight().astype(float)
-        mean = self._load.in_flight_at(slots).mean(axis=1) if len(slots) else now
+        mean = self._load.in_flight_at(slots).mean(axis=1) if slots else now
         headroom = np.clip(1.0 - np.array([item.started for item in new], float) / elapsed_s / limits, 0.0, 1.0)
         return _Plan(
             service_s, fit.capacity, estimates, cost_s, share, now, self._mean_in_flight.update(elapsed_s, mean),

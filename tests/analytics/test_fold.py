@@ -34,9 +34,7 @@ def started(at_s: float, request: str = "r", target: str = "a", attempt: int = 1
 def ended(at_s: float, since_s: float, request: str = "r", target: str = "a", outcome: Outcome = "ok", **more: object) -> Completed:
     """A completion at `at_s` of what started at `since_s`."""
     duration_ms = round((at_s - since_s) * 1000, 3)
-    event = Completed(
-        at_ms=T0 + at_s * 1000, request_id=request, target=target, started_at_ms=T0 + since_s * 1000, duration_ms=duration_ms, outcome=outcome
-    )
+    event = Completed(at_ms=T0 + at_s * 1000, request_id=request, target=target, started_at_ms=T0 + since_s * 1000, duration_ms=duration_ms, outcome=outcome)
     return msgspec.structs.replace(event, **more)
 
 
@@ -250,7 +248,9 @@ def log_of(history: Sequence[Step]) -> list[Sent]:
             sent.append((start_s + delay_s, started(start_s, str(i), target)))
         if duration_s is not None:
             sent.append((end_s + delay_s, ended(end_s, start_s, str(i), target, outcome, start_reported=reported, ttft_ms=1.5, output_tokens=3)))
-            sent.append((end_s + 300.0, Feedback(at_ms=T0 + (end_s + 300.0) * 1000, request_id=str(i), target=target, completed_at_ms=T0 + end_s * 1000, quality=0.3)))
+            sent.append(
+                (end_s + 300.0, Feedback(at_ms=T0 + (end_s + 300.0) * 1000, request_id=str(i), target=target, completed_at_ms=T0 + end_s * 1000, quality=0.3))
+            )
         sent.append((start_s, RouterStats(at_ms=T0 + start_s * 1000, emitter=f"e{i % 3}")))
         sent.append((start_s + 1.0, Resources(at_ms=T0 + start_s * 1000, target=f"resource{number}", cpu=0.5)))
     sent.sort(key=lambda item: item[0])

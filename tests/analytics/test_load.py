@@ -19,9 +19,7 @@ T0 = 1_700_000_000_000
 Request = tuple[int, int, int | None]
 """Target, slot of its start, slot of its end (None: still open), slots since `T0`."""
 
-requests = st.tuples(st.integers(0, 2), st.integers(0, 1100), st.none() | st.integers(0, 60)).map(
-    lambda r: (r[0], r[1], None if r[2] is None else r[1] + r[2])
-)
+requests = st.tuples(st.integers(0, 2), st.integers(0, 1100), st.none() | st.integers(0, 60)).map(lambda r: (r[0], r[1], None if r[2] is None else r[1] + r[2]))
 
 
 def news_of(history: Sequence[Request]) -> list[tuple[int, SlotNews]]:

@@ -28,7 +28,9 @@ Step = tuple[float, float | None, int, Outcome, bool]
 outcomes = st.sampled_from(["ok", "ok", "error", "timeout", "rate_limited", "cancelled"])
 minutes = st.tuples(st.integers(0, 3000).map(lambda tenth: tenth / 10), st.sampled_from([0.0, 0.7, 12.0, None]), st.integers(0, 3), outcomes, st.booleans())
 """Histories within the kept time, so that nothing is late whatever the order."""
-hours = st.tuples(st.integers(0, 15_000).map(lambda tenth: tenth / 10), st.sampled_from([0.0, 0.7, 12.0, 606.0, 700.0, None]), st.integers(0, 3), outcomes, st.booleans())
+hours = st.tuples(
+    st.integers(0, 15_000).map(lambda tenth: tenth / 10), st.sampled_from([0.0, 0.7, 12.0, 606.0, 700.0, None]), st.integers(0, 3), outcomes, st.booleans()
+)
 
 
 def events_of(number: int, step: Step) -> list[Event]:
@@ -40,7 +42,8 @@ def events_of(number: int, step: Step) -> list[Event]:
         events.append(
             Completed(
                 at_ms=began.at_ms + duration_s * 1000, request_id=str(number), target=f"t{target}", started_at_ms=began.at_ms, start_reported=reported,
-                duration_ms=duration_s * 1000 + number / 7, outcome=outcome, ttft_ms=number * 1.1, input_tokens=number, output_tokens=3, cost_usd=0.1 / (number + 1), quality=0.3,
+                duration_ms=duration_s * 1000 + number / 7, outcome=outcome, ttft_ms=number * 1.1, input_tokens=number,
+                output_tokens=3, cost_usd=0.1 / (number + 1), quality=0.3,
             )
         )  # fmt: skip
     return events

@@ -149,7 +149,7 @@ def test_a_refused_call_is_no_work() -> None:
     ("condition", "down"),
     [(WELL, False), (DOWN, True), (HANGING, True), (Condition(fail_ratio=0.3), False), (Condition(slowdown=5.0), False)],
 )
-def test_only_a_target_where_nothing_succeeds_is_down(condition: Condition, down: bool) -> None:  # noqa: FBT001 - a table of cases
+def test_only_a_target_where_nothing_succeeds_is_down(condition: Condition, down: bool) -> None:
     """Slow and partly failing targets are bad, not down."""
     caller = Caller()
     caller.target.condition = condition
@@ -162,7 +162,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 60), CONDITIONS, s
 
 
 @given(STEPS, st.sampled_from(["queueing", "sharing", "elastic"]), st.booleans())
-def test_every_call_ends_once(steps: list[tuple[int, int, Condition, bool]], kind: str, limited: bool) -> None:  # noqa: FBT001 - drawn
+def test_every_call_ends_once(steps: list[tuple[int, int, Condition, bool]], kind: str, limited: bool) -> None:
     """Through any changes of condition, refusals, timeouts and give-ups, each call ends exactly once or was given up."""
     queue = EventQueue()
     server = ProcessorSharing(queue, 2) if kind == "sharing" else Queueing(queue, math.inf if kind == "elastic" else 2)

@@ -78,9 +78,7 @@ def test_kinds_alternate() -> None:
     assert Counter(t.kind for t in world("ps").targets) == {"sharing": 20}
     assert [t.kind for t in world("half").targets] == ["queueing", "elastic"] * 10
     assert {t.requests_per_s for t in world("half").targets} == {None}
-    assert [t.requests_per_s for t in world("mixed").targets] == [
-        t.slots / t.mean_s if t.kind == "elastic" else None for t in world("mixed").targets
-    ]
+    assert [t.requests_per_s for t in world("mixed").targets] == [t.slots / t.mean_s if t.kind == "elastic" else None for t in world("mixed").targets]
 
 
 def test_one_router_has_most() -> None:
