@@ -243,7 +243,7 @@ def importing() -> list[Row]:
             times.append(time.perf_counter() - began)
         return statistics.median(times)
 
-    empty, base, ours = best("pass"), best("import aiokafka, msgspec, numpy, pydantic"), best("import routecast")
+    empty, base, ours = best("pass"), best("import aiokafka, msgspec, numpy, pydantic"), best("from routecast import Router")
     return [
         Row(
             "import routecast ÷ its base dependencies",

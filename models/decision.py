@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from routecast.models.config import TargetConfig
 from routecast.models.events import DecisionRef
 from routecast.models.snapshot import TargetScore
 
@@ -70,11 +72,8 @@ class Explains(Protocol):
 class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The target chosen for one request. Cheap: everything long is computed when asked for."""
 
-    target: str
-    provider: str
-    model: str
-    service: str
-    region: str | None
+    config: TargetConfig
+    """The chosen target as configured."""
     policy: str
     snapshot: tuple[int, int]
     """(term, seq) of the snapshot used; (0, 0): the configuration alone."""
@@ -86,11 +85,36 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Why the draw was not the plain one; empty otherwise."""
     entry: TargetScore
     """The chosen target as published."""
-    costs: list[float]
+    costs: Sequence[float]
     """Expected cost in seconds of each candidate at the time of the decision, in the order of the candidates."""
     position: int
     """Where the target stands among the candidates."""
     source: Explains
+
+    @property
+    def target(self) -> str:
+        """Id of the chosen target."""
+        return self.config.id
+
+    @property
+    def provider(self) -> str:
+        """Who runs it."""
+        return self.config.provider
+
+    @property
+    def model(self) -> str:
+        """What it runs."""
+        return self.config.model
+
+    @property
+    def service(self) -> str:
+        """The service it belongs to."""
+        return self.config.service
+
+    @property
+    def region(self) -> str | None:
+        """Where it is."""
+        return self.config.region
 
     @property
     def score(self) -> float:

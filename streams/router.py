@@ -13,6 +13,7 @@ import math
 import os
 import random
 import threading
+from array import array
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -177,14 +178,12 @@ class Router:
             table = found.table
         position, propensity = self._policy(table, self._own, costs, self._rng)
         i = table.index[position]
-        target = self._targets[i]
         forced = "stale" if self._stale else found.forced
         if forced:
             self._reasons[forced] += 1
         return Decision(
-            target=target.id, provider=target.provider, model=target.model, service=target.service, region=target.region,
-            policy=self._policy_name, snapshot=self._version, propensity=propensity, candidates=found.mask, forced=forced,
-            entry=self._view.entries[i], costs=costs, position=position, source=found,
+            config=self._targets[i], policy=self._policy_name, snapshot=self._version, propensity=propensity, candidates=found.mask, forced=forced,
+            entry=self._view.entries[i], costs=array("d", costs), position=position, source=found,
         )  # fmt: skip
 
     def _prefer(self, everyone: Candidates, preferred: Candidates, costs: list[float]) -> tuple[Candidates, list[float]]:
