@@ -16,7 +16,7 @@ from routecast.analytics.merge import Merge
 from routecast.analytics.snapshot import Quantiles
 from routecast.analytics.window import WindowStats
 from routecast.models.config import Config
-from routecast.models.details import Details, OutcomesTotal, SubjectDetails, WindowName
+from routecast.models.details import Details, OutcomesTotal, SubjectDetails, WindowDetails, WindowName
 from routecast.models.rows import PANE_MS, TargetTotals
 from routecast.models.snapshot import QUANTILES
 
@@ -48,18 +48,18 @@ class _Figures(NamedTuple):
 
     def of(self, numbers: Ints) -> _Figures:
         """The figures of these subjects alone."""
-        windows = {name: window._replace(stats=window.stats.of(numbers)) for name, window in self.windows.items()}
+        windows: dict[WindowName, Window] = {name: window._replace(stats=window.stats.of(numbers)) for name, window in self.windows.items()}
         return _Figures(self.totals[numbers], self.in_flight[numbers], windows)
 
     def grouped(self, members: Sequence[Ints]) -> _Figures:
         """Sums over groups of these subjects."""
-        windows = {name: window._replace(stats=window.stats.grouped(members)) for name, window in self.windows.items()}
+        windows: dict[WindowName, Window] = {name: window._replace(stats=window.stats.grouped(members)) for name, window in self.windows.items()}
         totals, in_flight = ([figures[numbers].sum(axis=0) for numbers in members] for figures in (self.totals, self.in_flight))
         return _Figures(np.array(totals, np.int64), np.array(in_flight, np.int64), windows)
 
     def described(self, subjects: Sequence[_Subject]) -> tuple[SubjectDetails, ...]:
         """The figures as people read them."""
-        windows = {name: details_of(window) for name, window in self.windows.items()}
+        windows: dict[WindowName, list[WindowDetails]] = {name: details_of(window) for name, window in self.windows.items()}
         found: list[SubjectDetails] = []
         for i, (subject, (started, *outcomes), open_) in enumerate(zip(subjects, self.totals.tolist(), self.in_flight.tolist(), strict=True)):
             found.append(

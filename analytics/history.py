@@ -142,7 +142,7 @@ class History:
 
     def _close(self, end_ms: int) -> None:
         due_ms = _floor(end_ms - _GRACE_MS, PART_MS)
-        self._closed_ms = max(self._closed_ms, due_ms - LENGTHS_MS["24h"] - _HOUR_MS)
+        self._closed_ms = max(self._closed_ms, due_ms - LENGTHS_MS["24h"])
         for start_ms in range(self._closed_ms, due_ms, PART_MS):
             panes = list(self._between(start_ms, start_ms + PART_MS))
             if panes:
