@@ -17,8 +17,9 @@ import math
 from collections.abc import Iterable, Sequence
 from copy import copy
 
-from routecast.analytics.pane import MILLION, Pane, ln_ms
-from routecast.models.events import CALLER_FAULTS, Completed, Event, Feedback, Resources, RouterStats, Started
+from routecast.analytics.pane import Pane, ln_ms
+from routecast.analytics.totals import book, judge
+from routecast.models.events import Completed, Event, Feedback, Resources, RouterStats, Started
 from routecast.models.rows import (
     CHUNK_TARGETS,
     KEPT_MS,
@@ -52,11 +53,13 @@ class _PaneChunk:
 
 
 class _Chunk:
-    __slots__ = ("dirty", "fence", "number", "targets")
+    __slots__ = ("dirty", "fence", "number", "panes", "targets")
 
     def __init__(self, number: int, fence: int = -1) -> None:
         self.number = number
         self.fence = fence
+        self.panes: dict[int, _PaneChunk] = {}
+        """By the start of the pane, epoch ms."""
         self.targets: dict[str, TargetTotals] = {}
         self.dirty = True
 
@@ -70,7 +73,8 @@ class PartitionFold:
         self.watermark_ms = 0.0
         self._chunks: list[_Chunk] = [_Chunk(0)]
         self._chunk_of: dict[str, _Chunk] = {}
-        self._panes: dict[int, dict[int, _PaneChunk]] = {}
+        self._gone_ms = -math.inf
+        """Panes that start at or before this have expired."""
         self._routers: dict[str, RouterSeen] = {}
         self._events = self._bad = self._clamped = 0
         self._tombstones: list[bytes] = []
@@ -101,7 +105,8 @@ class PartitionFold:
             chunk.targets[totals.target] = copy(totals)
             self._chunk_of[totals.target] = chunk
         if row.chunk == 0:
-            self.offset, self.watermark_ms = row.fence, row.watermark_ms
+            self.offset = row.fence
+            self._see(row.watermark_ms)
             self._events, self._bad, self._clamped = row.events, row.bad, row.clamped
             self._routers = {seen.emitter: seen for seen in row.routers}
 
@@ -109,9 +114,11 @@ class PartitionFold:
         if self._expired(row.pane_ms):
             self._tombstones.append(pane_key(self.partition, row.pane_ms, row.chunk))
             return
-        chunk = self._panes.setdefault(row.pane_ms, {})[row.chunk] = _PaneChunk(row.fence)
-        chunk.targets = {target.target: Pane.restored(target) for target in row.targets}
-        chunk.dirty = False
+        while len(self._chunks) <= row.chunk:
+            self._chunks.append(_Chunk(len(self._chunks)))
+        pane_chunk = self._chunks[row.chunk].panes[row.pane_ms] = _PaneChunk(row.fence)
+        pane_chunk.targets = {target.target: Pane.restored(target) for target in row.targets}
+        pane_chunk.dirty = False
 
     def apply(self, offset: int, append_ms: float, events: Sequence[Event], bad: int = 0) -> None:
         """Fold one record: its offset, the log's append time (epoch ms), its events and how many of its objects were bad."""
@@ -122,23 +129,31 @@ class PartitionFold:
             self._events += len(events)
             self._bad += bad
             self._chunks[0].dirty = True
+        furthest_ms = append_ms + AHEAD_MS
         for event in events:
             at_ms = event.at_ms
-            if at_ms > append_ms + AHEAD_MS:
+            if at_ms > furthest_ms:
                 at_ms = append_ms
                 if offset > self._chunks[0].fence:
                     self._clamped += 1
-            self.watermark_ms = max(self.watermark_ms, min(at_ms, append_ms))
-            self._dispatch(event, at_ms)
+            if at_ms > self.watermark_ms:
+                self._see(min(at_ms, append_ms))
+            if isinstance(event, Completed):
+                self._completed(event, at_ms)
+            elif isinstance(event, Started):
+                self._started(event, at_ms)
+            else:
+                self._other(event, at_ms)
         self.offset = offset
         self._expire()
 
-    def _dispatch(self, event: Event, at_ms: float) -> None:
-        if isinstance(event, Completed):
-            self._completed(event, at_ms)
-        elif isinstance(event, Started):
-            self._started(event, at_ms)
-        elif isinstance(event, Feedback):
+    def _see(self, at_ms: float) -> None:
+        """Let the watermark rise to this time."""
+        self.watermark_ms = max(self.watermark_ms, at_ms)
+        self._gone_ms = self.watermark_ms - PANE_MS - KEPT_MS
+
+    def _other(self, event: Event, at_ms: float) -> None:
+        if isinstance(event, Feedback):
             self._feedback(event, at_ms)
         elif isinstance(event, Resources):
             self._resources(event, at_ms)
@@ -146,55 +161,57 @@ class PartitionFold:
             self._routers[event.emitter] = RouterSeen(event.emitter, at_ms, event.services)
 
     def _started(self, event: Started, at_ms: float) -> None:
-        chunk, totals = self._totals(event)
-        pane = self._pane(chunk, event.target, at_ms)
-        first = event.attempt == 1
+        chunk, pane_ms, first = self._chunk_for(event.target), _pane_ms(at_ms), event.attempt == 1
+        pane = self._pane(chunk, event.target, pane_ms)
         if pane is not None:
-            pane.started(at_ms % PANE_MS, first=first)
-        if totals is not None:
-            totals.started += 1
-            totals.first_attempts += first
-            if self._expired_at(at_ms):
-                totals.late += 1
-                totals.lost += 1
+            pane.started(at_ms - pane_ms, first=first)
+        totals = self._totals(chunk, event)
+        if totals is None:
+            return
+        totals.started += 1
+        totals.first_attempts += first
+        if pane_ms <= self._gone_ms:
+            totals.late += 1
+            totals.lost += 1
 
     def _completed(self, event: Completed, at_ms: float) -> None:
-        chunk, totals = self._totals(event)
+        chunk, target = self._chunk_for(event.target), event.target
         started_ms = min(event.started_at_ms, at_ms)
-        ok = event.outcome == "ok"
-        first = event.attempt == 1
-        start_pane = self._pane(chunk, event.target, started_ms)
+        start_pane_ms, pane_ms = _pane_ms(started_ms), _pane_ms(at_ms)
+        start_pane = self._pane(chunk, target, start_pane_ms)
         if start_pane is not None:
             if not event.start_reported:
-                start_pane.started(started_ms % PANE_MS, first=first)
-            start_pane.ended(started_ms % PANE_MS, ln_ms(event.duration_ms) if ok else None)
-        pane = self._pane(chunk, event.target, at_ms)
+                start_pane.started(started_ms - start_pane_ms, first=event.attempt == 1)
+            start_pane.ended(started_ms - start_pane_ms, ln_ms(event.duration_ms) if event.outcome == "ok" else None)
+        pane = start_pane if pane_ms == start_pane_ms else self._pane(chunk, target, pane_ms)
         if pane is not None:
-            pane.completed(at_ms % PANE_MS, event)
+            pane.completed(at_ms - pane_ms, event)
+        totals = self._totals(chunk, event)
         if totals is None:
             return
         if not event.start_reported:
             totals.started += 1
-            totals.first_attempts += first
-        elif self._expired_at(started_ms):
+            totals.first_attempts += event.attempt == 1
+        elif start_pane_ms <= self._gone_ms:
             totals.lost -= 1
-        totals.late += self._expired_at(at_ms)
-        _book(totals, event)
+        totals.late += pane_ms <= self._gone_ms
+        book(totals, event)
 
     def _feedback(self, event: Feedback, at_ms: float) -> None:
         chunk = self._chunk_for(event.target)
         completed_ms = min(event.completed_at_ms, at_ms)
-        pane = self._pane(chunk, event.target, completed_ms)
+        pane_ms = _pane_ms(completed_ms)
+        pane = self._pane(chunk, event.target, pane_ms)
         if pane is not None:
             pane.judged(event)
         if self._applying > chunk.fence:
             totals = chunk.targets[event.target]
-            totals.late += self._expired_at(completed_ms)
-            _judge(totals, event)
+            totals.late += pane_ms <= self._gone_ms
+            judge(totals, event)
             chunk.dirty = True
 
     def _resources(self, event: Resources, at_ms: float) -> None:
-        pane = self._pane(self._chunk_for(event.target), event.target, at_ms)
+        pane = self._pane(self._chunk_for(event.target), event.target, _pane_ms(at_ms))
         if pane is not None:
             pane.resources(event)
 
@@ -214,31 +231,25 @@ class PartitionFold:
         self._chunks.append(_Chunk(len(self._chunks)))
         return self._chunks[-1]
 
-    def _totals(self, event: Started | Completed) -> tuple[_Chunk, TargetTotals | None]:
-        chunk = self._chunk_for(event.target)
+    def _totals(self, chunk: _Chunk, event: Started | Completed) -> TargetTotals | None:
+        """The totals to add to; None where they already hold this offset."""
         if self._applying <= chunk.fence:
-            return chunk, None
+            return None
         chunk.dirty = True
         totals = chunk.targets[event.target]
-        for name in ("provider", "model", "service", "region"):
-            said = getattr(event, name)
-            if said:
-                setattr(totals, name, said)
-        return chunk, totals
+        totals.provider = event.provider or totals.provider
+        totals.model = event.model or totals.model
+        totals.service = event.service or totals.service
+        totals.region = event.region or totals.region
+        return totals
 
-    def _pane(self, chunk: _Chunk, target: str, at_ms: float) -> Pane | None:
+    def _pane(self, chunk: _Chunk, target: str, pane_ms: int) -> Pane | None:
         """The pane to add to; None where it has expired or already holds this offset."""
-        pane_ms = int(at_ms) // PANE_MS * PANE_MS
-        chunks = self._panes.get(pane_ms)
-        if chunks is None:
-            if self._expired(pane_ms):
-                return None
-            chunks = self._panes[pane_ms] = {}
-        elif self._expired(pane_ms):
+        if pane_ms <= self._gone_ms:
             return None
-        pane_chunk = chunks.get(chunk.number)
+        pane_chunk = chunk.panes.get(pane_ms)
         if pane_chunk is None:
-            pane_chunk = chunks[chunk.number] = _PaneChunk()
+            pane_chunk = chunk.panes[pane_ms] = _PaneChunk()
         if self._applying <= pane_chunk.fence:
             return None
         pane_chunk.dirty = True
@@ -247,22 +258,17 @@ class PartitionFold:
             pane = pane_chunk.targets[target] = Pane(target)
         return pane
 
-    def _expired(self, pane_ms: float) -> bool:
-        return pane_ms + PANE_MS + KEPT_MS <= self.watermark_ms
-
-    def _expired_at(self, at_ms: float) -> bool:
-        return self._expired(int(at_ms) // PANE_MS * PANE_MS)
+    def _expired(self, pane_ms: int) -> bool:
+        return pane_ms <= self._gone_ms
 
     def _expire(self) -> None:
-        oldest = min(self._panes, default=math.inf)
-        if not self._expired(oldest):
-            return
-        for pane_ms in sorted(p for p in self._panes if self._expired(p)):
-            for number, pane_chunk in self._panes.pop(pane_ms).items():
-                self._tombstones.append(pane_key(self.partition, pane_ms, number))
-                self._book_lost(self._chunks[number], pane_chunk)
-        gone = self.watermark_ms - ROUTER_SEEN_MS
-        self._routers = {emitter: seen for emitter, seen in self._routers.items() if seen.at_ms >= gone}
+        for chunk in self._chunks:
+            if min(chunk.panes, default=math.inf) <= self._gone_ms:
+                for pane_ms in sorted(p for p in chunk.panes if self._expired(p)):
+                    self._tombstones.append(pane_key(self.partition, pane_ms, chunk.number))
+                    self._book_lost(chunk, chunk.panes.pop(pane_ms))
+        if any(seen.at_ms < self.watermark_ms - ROUTER_SEEN_MS for seen in self._routers.values()):
+            self._routers = {emitter: seen for emitter, seen in self._routers.items() if seen.at_ms >= self.watermark_ms - ROUTER_SEEN_MS}
 
     def _book_lost(self, chunk: _Chunk, pane_chunk: _PaneChunk) -> None:
         if self.offset <= chunk.fence:
@@ -276,7 +282,7 @@ class PartitionFold:
     @property
     def dirty(self) -> bool:
         """Whether a flush would write anything."""
-        return any(chunk.dirty for chunk in self._chunks) or any(c.dirty for chunks in self._panes.values() for c in chunks.values())
+        return any(chunk.dirty or any(pane.dirty for pane in chunk.panes.values()) for chunk in self._chunks)
 
     def flush(self) -> list[Record]:
         """Changed rows, the totals row of chunk 0 last, then tombstones: to be written in this order.
@@ -284,11 +290,11 @@ class PartitionFold:
         The rows count as written: a writer whose write fails must give up this state and restore it from the changelog.
         """
         records: list[Record] = []
-        for pane_ms, chunks in sorted(self._panes.items()):
-            records += [(pane_key(self.partition, pane_ms, number), self._pane_value(pane_ms, number, c)) for number, c in sorted(chunks.items()) if c.dirty]
-        for chunk in reversed(self._chunks):
-            if chunk.dirty or chunk.number == 0:
-                records.append((totals_key(self.partition, chunk.number), self._totals_value(chunk)))
+        for chunk in self._chunks:
+            dirty = [(pane_ms, pane) for pane_ms, pane in sorted(chunk.panes.items()) if pane.dirty]
+            records += [(pane_key(self.partition, pane_ms, chunk.number), self._pane_value(pane_ms, chunk.number, pane)) for pane_ms, pane in dirty]
+        chunks = [chunk for chunk in reversed(self._chunks) if chunk.dirty or chunk.number == 0]
+        records += [(totals_key(self.partition, chunk.number), self._totals_value(chunk)) for chunk in chunks]
         records += [(key, None) for key in self._tombstones]
         self._tombstones = []
         return records
@@ -306,34 +312,6 @@ class PartitionFold:
         return encode_row(row)
 
 
-def _book(totals: TargetTotals, event: Completed) -> None:
-    us = round(event.duration_ms * 1000)
-    totals.duration_us += us
-    if event.outcome == "ok":
-        totals.ok += 1
-        totals.ok_us += us
-    elif event.outcome == "error" and event.error_type in CALLER_FAULTS:
-        totals.caller_fault += 1
-    else:
-        setattr(totals, event.outcome, getattr(totals, event.outcome) + 1)
-        if event.outcome != "cancelled":
-            totals.fail_us += us
-    if event.input_tokens is not None:
-        totals.input_n += 1
-        totals.input_tokens += event.input_tokens
-    if event.output_tokens is not None and event.outcome == "ok":
-        totals.output_n += 1
-        totals.ln_output_sum += round(math.log(max(1, event.output_tokens)) * MILLION)
-    totals.output_tokens += event.output_tokens or 0
-    if event.cost_usd is not None:
-        totals.cost_micro_usd += round(event.cost_usd * MILLION)
-    _judge(totals, event)
-
-
-def _judge(totals: TargetTotals, event: Completed | Feedback) -> None:
-    if event.quality is not None:
-        totals.quality_n += 1
-        totals.quality_sum += round(event.quality * MILLION)
-    if event.satisfaction is not None:
-        totals.satisfaction_n += 1
-        totals.satisfaction_sum += round(event.satisfaction * MILLION)
+def _pane_ms(at_ms: float) -> int:
+    """Start of the pane of this time."""
+    return int(at_ms) // PANE_MS * PANE_MS

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from routecast.analytics.totals import add_totals
 from routecast.models.errors import DecodeError
 from routecast.models.rows import PANE_MS, SLOT_MS, PaneRow, Slot, TargetPane, TargetTotals, TotalsRow, decode_row
 
@@ -145,16 +146,6 @@ class Merge:
     def routers(self, now_ms: float, within_ms: float = 30_000) -> int:
         """How many routers gave a sign of life within this time."""
         return sum(seen.at_ms >= now_ms - within_ms for row in self.totals.values() for seen in row.routers)
-
-
-_LABELS = ("target", "provider", "model", "service", "region")
-_SUMS = tuple(name for name in TargetTotals.__struct_fields__ if name not in _LABELS)
-
-
-def add_totals(left: TargetTotals, right: TargetTotals) -> TargetTotals:
-    """The sum of two totals of one target; a label that only one knows is kept."""
-    labels = (getattr(left, name) or getattr(right, name) for name in _LABELS)
-    return TargetTotals(*labels, *(getattr(left, name) + getattr(right, name) for name in _SUMS))
 
 
 _NOTHING = Slot(0)

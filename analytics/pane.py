@@ -115,7 +115,9 @@ class Pane:
         """Count a completion in the pane of its end."""
         self.slot(offset_ms).completed += 1
         outcome = event.outcome
-        if outcome == "error" and event.error_type in CALLER_FAULTS:
+        if outcome == "ok":
+            self.ok += 1
+        elif outcome == "error" and event.error_type in CALLER_FAULTS:
             self.caller_fault += 1
         else:
             setattr(self, outcome, getattr(self, outcome) + 1)

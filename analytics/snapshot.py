@@ -24,6 +24,7 @@ from routecast.analytics.score import current_load, performance_score
 from routecast.analytics.service_time import ServiceTime, pooled_variance
 from routecast.analytics.shares import planned_shares
 from routecast.analytics.tokens import ExpectedTokens
+from routecast.analytics.totals import difference
 from routecast.models.config import Config, TargetConfig
 from routecast.models.rows import SLOT_MS, TargetTotals
 from routecast.models.snapshot import RoutingSnapshot, TargetScore
@@ -151,7 +152,7 @@ class ServiceAnalyst:
     def tick(self, tick: Tick, totals: Mapping[str, TargetTotals], quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
         """Advance to `tick` and build the snapshot from what was observed."""
         elapsed_s = max(0.001, (tick.at_ms - self._at_ms) / 1000) if self._at_ms else self._period_ms / 1000
-        new = [_new(totals.get(t.id), self._totals.get(t.id)) for t in self._targets]
+        new = [difference(totals.get(t.id), self._totals.get(t.id)) for t in self._targets]
         self._totals = dict(totals)
         groups = joined(self._groups)
         self._groups = []
@@ -267,17 +268,6 @@ class ServiceAnalyst:
         """Requests per second that each target's configured rate limits allow."""
         tokens = max(1.0, self._tokens.input + self._tokens.output)
         return np.array([min(t.requests_per_min or math.inf, (t.tokens_per_min or math.inf) / tokens) / 60 for t in self._targets])
-
-
-_SUMS = tuple(name for name, kind in TargetTotals.__annotations__.items() if kind == "int")
-
-
-def _new(now: TargetTotals | None, before: TargetTotals | None) -> TargetTotals:
-    new = TargetTotals("")
-    if now is not None:
-        for name in _SUMS:
-            setattr(new, name, getattr(now, name) - (getattr(before, name) if before else 0))
-    return new
 
 
 def _failures(totals: TargetTotals | None) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -38,10 +39,17 @@ def test_the_facade_links_to_the_package(name: str) -> None:
     assert _setup()["package-dir"][f"routecast.{name}"] == name
 
 
-def test_the_wheel_holds_everything_and_works_without_the_sources(tmp_path: Path) -> None:
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the sources, so that a build leaves nothing behind and finds nothing old."""
+    skipped = shutil.ignore_patterns(".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis", ".coverage*")
+    return Path(shutil.copytree(ROOT, tmp_path / "checkout", symlinks=True, ignore=skipped))
+
+
+def test_the_wheel_holds_everything_and_works_without_the_sources(tmp_path: Path, checkout: Path) -> None:
     """Every module, the bundled data and the type marker are in the wheel, and it routes without the checkout."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)],
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(checkout)],
         check=True, env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")
@@ -60,9 +68,9 @@ def test_the_wheel_holds_everything_and_works_without_the_sources(tmp_path: Path
     assert shown.stdout.split() == ["10", str(site / "routecast" / "__init__.py")]
 
 
-def test_the_source_distribution_holds_the_tests(tmp_path: Path) -> None:
+def test_the_source_distribution_holds_the_tests(tmp_path: Path, checkout: Path) -> None:
     """Whoever packages routecast can run its tests."""
-    program = f"import os; os.chdir({str(ROOT)!r}); from setuptools.build_meta import build_sdist; print(build_sdist({str(tmp_path)!r}))"
+    program = f"import os; os.chdir({str(checkout)!r}); from setuptools.build_meta import build_sdist; print(build_sdist({str(tmp_path)!r}))"
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, capture_output=True)
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as tar:

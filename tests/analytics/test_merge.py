@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from routecast.analytics.fold import PartitionFold, Record
 from routecast.analytics.load import LoadTracker
-from routecast.analytics.merge import Merge, SlotNews, add_totals
+from routecast.analytics.merge import Merge, SlotNews
 from routecast.analytics.sketch import decode_counts
+from routecast.analytics.totals import add_totals
 from routecast.models.errors import DecodeError
 from routecast.models.events import Completed, Event, Outcome, RouterStats, Started
 from routecast.models.rows import PANE_MS, SLOT_MS, PaneRow, TargetPane, TargetTotals, TotalsRow, decode_row, encode_row, pane_key, totals_key
