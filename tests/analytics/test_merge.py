@@ -15,7 +15,6 @@ from routecast.analytics.fold import PartitionFold, Record
 from routecast.analytics.load import LoadTracker
 from routecast.analytics.merge import Merge, SlotNews
 from routecast.analytics.sketch import decode_counts
-from routecast.analytics.totals import add_totals
 from routecast.models.errors import DecodeError
 from routecast.models.events import Completed, Event, Outcome, RouterStats, Started
 from routecast.models.rows import PANE_MS, SLOT_MS, PaneRow, TargetPane, TargetTotals, TotalsRow, decode_row, encode_row, pane_key, totals_key
@@ -280,12 +279,6 @@ def test_panes_are_found_by_their_start() -> None:
     merge = merged([pane_record(fence=1, pane_ms=PANE + i * PANE_MS, started=i + 1) for i in range(4)] + [totals_record(fence=1)])
     found = [sum(slot.started for slot in pane.slots) for pane in merge.panes_between(PANE + PANE_MS, PANE + 3 * PANE_MS)]
     assert found == [2, 3]
-
-
-def test_totals_of_partitions_add_up_and_keep_the_labels_someone_knew() -> None:
-    """Counts are summed; a provider only one partition heard of is kept."""
-    left, right = TargetTotals("a", provider="openai", started=2, ok=1), TargetTotals("a", region="eu", started=3, lost=1)
-    assert add_totals(left, right) == TargetTotals("a", provider="openai", region="eu", started=5, ok=1, lost=1)
 
 
 def test_routers_are_counted_while_they_give_signs_of_life() -> None:

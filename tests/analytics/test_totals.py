@@ -1,0 +1,73 @@
+"""Eternal sums: what a completion adds, how partitions add up, what is new since the last look."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from routecast.analytics.totals import add_totals, book, difference, judge
+from routecast.models.events import Completed, Feedback, Outcome
+from routecast.models.rows import TargetTotals
+
+
+def booked(*events: Completed) -> TargetTotals:
+    """Totals that counted these completions."""
+    totals = TargetTotals("a")
+    for event in events:
+        book(totals, event)
+    return totals
+
+
+def ended(outcome: Outcome = "ok", error_type: str = "", tokens: int | None = None) -> Completed:
+    """A completion after 1.5 s."""
+    return Completed(
+        at_ms=1.0,
+        request_id="r",
+        target="a",
+        started_at_ms=0.0,
+        duration_ms=1500.0,
+        outcome=outcome,
+        error_type=error_type,
+        input_tokens=tokens,
+        output_tokens=tokens,
+    )
+
+
+def test_success_and_failure_keep_their_times_apart() -> None:
+    """Mean time of a success and mean time of a failure come from sums of their own; the caller's doing is in neither."""
+    totals = booked(ended(), ended("error"), ended("timeout"), ended("rate_limited"), ended("cancelled"), ended("error", "auth"))
+    assert (totals.duration_us, totals.ok_us, totals.fail_us, totals.failed) == (9_000_000, 1_500_000, 4_500_000, 3)
+    assert (totals.ok, totals.error, totals.timeout, totals.rate_limited, totals.cancelled, totals.caller_fault) == (1, 1, 1, 1, 1, 1)
+
+
+def test_expected_tokens_come_from_successes() -> None:
+    """All tokens are counted; the logarithm of the output, in millionths, of successes alone, with no logarithm of zero."""
+    totals = booked(ended(tokens=100), ended(tokens=0), ended("error", tokens=7), ended())
+    assert (totals.input_n, totals.input_tokens, totals.output_tokens) == (3, 107, 107)
+    assert (totals.output_n, totals.ln_output_sum) == (2, round(math.log(100) * 1e6))
+
+
+def test_feedback_adds_what_it_says() -> None:
+    """Quality and satisfaction in millionths, each with its count."""
+    totals = TargetTotals("a")
+    judge(totals, Feedback(at_ms=1.0, request_id="r", target="a", completed_at_ms=0.0, satisfaction=0.25))
+    assert (totals.quality_n, totals.quality_sum, totals.satisfaction_n, totals.satisfaction_sum) == (0, 0, 1, 250_000)
+
+
+def test_totals_of_partitions_add_up_and_keep_the_labels_someone_knew() -> None:
+    """Counts are summed; a provider only one partition heard of is kept."""
+    left, right = TargetTotals("a", provider="openai", started=2, ok=1), TargetTotals("a", region="eu", started=3, lost=1)
+    assert add_totals(left, right) == TargetTotals("a", provider="openai", region="eu", started=5, ok=1, lost=1)
+
+
+@pytest.mark.parametrize("before", [None, TargetTotals("a"), TargetTotals("a", ok=2, lost=1)])
+def test_what_was_known_and_what_is_new_make_what_is(before: TargetTotals | None) -> None:
+    """The difference added to what was known before gives what is known now."""
+    now = TargetTotals("a", ok=5, lost=1, cost_micro_usd=9)
+    assert add_totals(before or TargetTotals("a"), difference(now, before)) == now
+
+
+def test_nothing_known_is_nothing_new() -> None:
+    """A target without totals has no news, whatever was known of it."""
+    assert difference(None, TargetTotals("a", ok=3)) == TargetTotals("")
