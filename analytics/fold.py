@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Sequence
 from copy import copy
 
+from routecast.analytics.chunk import Chunk, PaneChunk
 from routecast.analytics.pane import Pane, ln_ms
 from routecast.analytics.totals import book, judge
 from routecast.models.events import Completed, Event, Feedback, Resources, RouterStats, Started
@@ -43,27 +44,6 @@ Record = tuple[bytes, bytes | None]
 """Key and value for the changelog; None is a tombstone."""
 
 
-class _PaneChunk:
-    __slots__ = ("dirty", "fence", "targets")
-
-    def __init__(self, fence: int = -1) -> None:
-        self.fence = fence
-        self.targets: dict[str, Pane] = {}
-        self.dirty = True
-
-
-class _Chunk:
-    __slots__ = ("dirty", "fence", "number", "panes", "targets")
-
-    def __init__(self, number: int, fence: int = -1) -> None:
-        self.number = number
-        self.fence = fence
-        self.panes: dict[int, _PaneChunk] = {}
-        """By the start of the pane, epoch ms."""
-        self.targets: dict[str, TargetTotals] = {}
-        self.dirty = True
-
-
 class PartitionFold:
     """State of the fold for one partition."""
 
@@ -71,8 +51,8 @@ class PartitionFold:
         self.partition = partition
         self.offset = -1
         self.watermark_ms = 0.0
-        self._chunks: list[_Chunk] = [_Chunk(0)]
-        self._chunk_of: dict[str, _Chunk] = {}
+        self._chunks: list[Chunk] = [Chunk(0)]
+        self._chunk_of: dict[str, Chunk] = {}
         self._gone_ms = -math.inf
         """Panes that start at or before this have expired."""
         self._routers: dict[str, RouterSeen] = {}
@@ -98,7 +78,7 @@ class PartitionFold:
 
     def _restore_totals(self, row: TotalsRow) -> None:
         while len(self._chunks) <= row.chunk:
-            self._chunks.append(_Chunk(len(self._chunks)))
+            self._chunks.append(Chunk(len(self._chunks)))
         chunk = self._chunks[row.chunk]
         chunk.fence, chunk.dirty = row.fence, False
         for totals in row.targets:
@@ -115,8 +95,8 @@ class PartitionFold:
             self._tombstones.append(pane_key(self.partition, row.pane_ms, row.chunk))
             return
         while len(self._chunks) <= row.chunk:
-            self._chunks.append(_Chunk(len(self._chunks)))
-        pane_chunk = self._chunks[row.chunk].panes[row.pane_ms] = _PaneChunk(row.fence)
+            self._chunks.append(Chunk(len(self._chunks)))
+        pane_chunk = self._chunks[row.chunk].panes[row.pane_ms] = PaneChunk(row.fence)
         pane_chunk.targets = {target.target: Pane.restored(target) for target in row.targets}
         pane_chunk.dirty = False
 
@@ -215,7 +195,7 @@ class PartitionFold:
         if pane is not None:
             pane.resources(event)
 
-    def _chunk_for(self, target: str) -> _Chunk:
+    def _chunk_for(self, target: str) -> Chunk:
         chunk = self._chunk_of.get(target)
         if chunk is None:
             chunk = self._chunk_of[target] = self._chunk_with_room()
@@ -223,15 +203,15 @@ class PartitionFold:
             chunk.dirty = True
         return chunk
 
-    def _chunk_with_room(self) -> _Chunk:
+    def _chunk_with_room(self) -> Chunk:
         """The first that has room, since a torn flush may bring a later chunk back without the last targets of an earlier one."""
         for chunk in self._chunks:
             if len(chunk.targets) < CHUNK_TARGETS:
                 return chunk
-        self._chunks.append(_Chunk(len(self._chunks)))
+        self._chunks.append(Chunk(len(self._chunks)))
         return self._chunks[-1]
 
-    def _totals(self, chunk: _Chunk, event: Started | Completed) -> TargetTotals | None:
+    def _totals(self, chunk: Chunk, event: Started | Completed) -> TargetTotals | None:
         """The totals to add to; None where they already hold this offset."""
         if self._applying <= chunk.fence:
             return None
@@ -243,13 +223,13 @@ class PartitionFold:
         totals.region = event.region or totals.region
         return totals
 
-    def _pane(self, chunk: _Chunk, target: str, pane_ms: int) -> Pane | None:
+    def _pane(self, chunk: Chunk, target: str, pane_ms: int) -> Pane | None:
         """The pane to add to; None where it has expired or already holds this offset."""
         if pane_ms <= self._gone_ms:
             return None
         pane_chunk = chunk.panes.get(pane_ms)
         if pane_chunk is None:
-            pane_chunk = chunk.panes[pane_ms] = _PaneChunk()
+            pane_chunk = chunk.panes[pane_ms] = PaneChunk()
         if self._applying <= pane_chunk.fence:
             return None
         pane_chunk.dirty = True
@@ -270,7 +250,7 @@ class PartitionFold:
         if any(seen.at_ms < self.watermark_ms - ROUTER_SEEN_MS for seen in self._routers.values()):
             self._routers = {emitter: seen for emitter, seen in self._routers.items() if seen.at_ms >= self.watermark_ms - ROUTER_SEEN_MS}
 
-    def _book_lost(self, chunk: _Chunk, pane_chunk: _PaneChunk) -> None:
+    def _book_lost(self, chunk: Chunk, pane_chunk: PaneChunk) -> None:
         if self.offset <= chunk.fence:
             return
         for target, pane in pane_chunk.targets.items():
@@ -299,11 +279,11 @@ class PartitionFold:
         self._tombstones = []
         return records
 
-    def _pane_value(self, pane_ms: int, number: int, chunk: _PaneChunk) -> bytes:
+    def _pane_value(self, pane_ms: int, number: int, chunk: PaneChunk) -> bytes:
         chunk.fence, chunk.dirty = max(chunk.fence, self.offset), False
         return encode_row(PaneRow(self.partition, pane_ms, number, chunk.fence, [pane.row() for pane in chunk.targets.values()]))
 
-    def _totals_value(self, chunk: _Chunk) -> bytes:
+    def _totals_value(self, chunk: Chunk) -> bytes:
         chunk.fence, chunk.dirty = max(chunk.fence, self.offset), False
         row = TotalsRow(self.partition, chunk.number, chunk.fence, self.watermark_ms, list(chunk.targets.values()))
         if chunk.number == 0:

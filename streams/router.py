@@ -14,7 +14,7 @@ import os
 import random
 import threading
 from array import array
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from heapq import heappop, heappush
@@ -27,11 +27,12 @@ from routecast.models.config import Config
 from routecast.models.decision import Decision
 from routecast.models.details import Details, SubjectDetails
 from routecast.models.errors import ConfigError
-from routecast.models.events import DecisionCount, Outcome, RouterStats, Started, Urgency
+from routecast.models.events import Outcome, RouterStats, Started, Urgency
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.call import Call, Track
 from routecast.streams.clock import Clock
+from routecast.streams.counts import RouterCounts
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
 
@@ -77,8 +78,7 @@ class Router:
         self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
         self._changes: deque[tuple[float, int, int]] = deque(maxlen=_CHANGES)
         self._deadlines: list[tuple[float, int, Call]] = []
-        self._outcomes: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
+        self._counts = RouterCounts(service)
         self._details: Details | None = None
         self._fresh_lock()
         renew_after_fork(self._fresh_lock)
@@ -180,7 +180,7 @@ class Router:
         i = table.index[position]
         forced = "stale" if self._stale else found.forced
         if forced:
-            self._reasons[forced] += 1
+            self._counts.reasons[forced] += 1
         return Decision(
             config=self._targets[i], policy=self._policy_name, snapshot=self._version, propensity=propensity, candidates=found.mask, forced=forced,
             entry=self._view.entries[i], costs=array("d", costs), position=position, source=found,
@@ -235,7 +235,7 @@ class Router:
         with self._lock:
             self._contention.finished(i)
             self._changes.append((call.completed_at_ms, i, -1))
-            self._outcomes[outcome] += 1
+            self._counts.outcomes[outcome] += 1
             if outcome != "cancelled":
                 own.latency_ms[i] = update_peak_ewma(own.latency_ms[i], observed_ms, call.completed_at_ms / 1000.0 - self._own_since[i])
                 self._own_since[i] = call.completed_at_ms / 1000.0
@@ -255,21 +255,12 @@ class Router:
     def stats(self) -> RouterStats:
         """What this router did since the last time: its sign of life."""
         with self._lock:
-            outcomes, self._outcomes = self._outcomes, Counter()
-            reasons, self._reasons = self._reasons, Counter()
-        rows = [(count, outcome, "") for outcome, count in sorted(outcomes.items())] + [(count, "", reason) for reason, count in sorted(reasons.items())]
+            decisions = self._counts.take(self._policy_name)
         now_ms = self.clock.now_ms()
         return RouterStats(
-            at_ms=now_ms,
-            emitter=self.emitter.name,
-            services=(self.name_of_service,),
-            decisions=tuple(
-                DecisionCount(service=self.name_of_service, policy=self._policy_name, count=count, outcome=outcome, reason=reason)
-                for count, outcome, reason in rows
-            ),
-            snapshot_age_ms=now_ms - self.snapshot.at_ms if self.snapshot else None,
-            dropped=self.emitter.dropped,
-        )
+            at_ms=now_ms, emitter=self.emitter.name, services=(self.name_of_service,), decisions=decisions,
+            snapshot_age_ms=now_ms - self.snapshot.at_ms if self.snapshot else None, dropped=self.emitter.dropped,
+        )  # fmt: skip
 
     @property
     def snapshot(self) -> RoutingSnapshot | None:

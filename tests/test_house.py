@@ -51,7 +51,7 @@ def test_only_the_agreed_names_stand_at_the_top() -> None:
 def test_files_and_functions_stay_small(path: Path) -> None:
     """At most 300 lines a file; at most 60 a function, signature and docstring included."""
     text = path.read_text()
-    assert text.count("\n") <= 345, "split the file"
+    assert text.count("\n") <= 300, "split the file"
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     assert [f.name for f in functions if (f.end_lineno or 0) - f.lineno > 60] == []
 

@@ -34,7 +34,7 @@ _BLOCKS = 20
 _RESAMPLES = 200
 _OUTCOMES = ("ok", "error", "timeout", "rate_limited", "cancelled", "caller_fault", "lost", "late")
 _MOMENTS = (
-    ("while all is well", 0.05),
+    ("while all is well", 0.22),
     ("during the outage", (OUTAGE.begins + OUTAGE.ends) / 2),
     ("during the slow-down", (SLOWDOWN.begins + SLOWDOWN.ends) / 2),
 )
