@@ -79,6 +79,7 @@ class Contention:
         self._targets: list[Target] = []
         self._base = [0.0] * n
         self._per_own = [0.0] * n
+        self._least = [0.0] * n
         self._at_publish = [0] * n
         self._at_ms = 0.0
         self._period_ms = math.inf
@@ -87,6 +88,7 @@ class Contention:
         """Use what was published at `at_ms` and will be again after `period_ms` (inf: never); sequences are in the router's order."""
         self._at_ms, self._period_ms = at_ms, period_ms
         self._targets = list(targets)
+        self._least = [1.0 / target.capacity for target in targets]
         self._at_publish = list(own_at_publish)
 
     def refresh(self, now_ms: float, share: float) -> None:
@@ -94,12 +96,12 @@ class Contention:
         age_ms = max(0.0, now_ms - self._at_ms)
         fresh = age_ms <= _WIDEN_PERIODS * self._period_ms
         replicas = _OWN_WEIGHT * min(_MOST_REPLICAS, 1.0 / share)
-        for i, target in enumerate(self._targets):
-            delta = math.exp(-age_ms / 1000 / target.service_s) if fresh else 0.0
-            mean = target.in_flight_mean
-            expected_own = share * mean + (self._at_publish[i] - share * mean) * delta
-            self._base[i] = (mean + (target.in_flight - mean) * delta - replicas * expected_own + 1.0) / target.capacity
-            self._per_own[i] = replicas / target.capacity
+        base, per_own, at_publish = self._base, self._per_own, self._at_publish
+        for i, (in_flight, mean, capacity, service_s) in enumerate(self._targets):
+            delta = math.exp(-age_ms / 1000 / service_s) if fresh else 0.0
+            expected_own = share * mean + (at_publish[i] - share * mean) * delta
+            base[i] = (mean + (in_flight - mean) * delta - replicas * expected_own + 1.0) / capacity
+            per_own[i] = replicas / capacity
             self._update(i)
 
     def started(self, i: int) -> None:
@@ -114,7 +116,9 @@ class Contention:
 
     def utilisation(self, i: int) -> float:
         """Estimated u of target `i`; may exceed 1."""
-        return max(1.0 / self._targets[i].capacity, self._base[i] + self._per_own[i] * self.own[i])
+        u = self._base[i] + self._per_own[i] * self.own[i]
+        least = self._least[i]
+        return max(least, u)
 
     def _update(self, i: int) -> None:
         term = load_term(self.utilisation(i))

@@ -55,6 +55,8 @@ class PartitionFold:
         self._chunk_of: dict[str, Chunk] = {}
         self._gone_ms = -math.inf
         """Panes that start at or before this have expired."""
+        self._swept = -math.inf
+        """`_gone_ms` ÷ `PANE_MS`, rounded down, when panes were last looked through."""
         self._routers: dict[str, RouterSeen] = {}
         self._events = self._bad = self._clamped = 0
         self._tombstones: list[bytes] = []
@@ -87,6 +89,7 @@ class PartitionFold:
         if row.chunk == 0:
             self.offset = row.fence
             self._see(row.watermark_ms)
+            self._swept = self._gone_ms // PANE_MS
             self._events, self._bad, self._clamped = row.events, row.bad, row.clamped
             self._routers = {seen.emitter: seen for seen in row.routers}
 
@@ -242,13 +245,18 @@ class PartitionFold:
         return pane_ms <= self._gone_ms
 
     def _expire(self) -> None:
+        """Let go of what has become too old; there is something only when the boundary has passed the start of a pane."""
+        boundary = self._gone_ms // PANE_MS
+        if boundary == self._swept:
+            return
+        self._swept = boundary
         for chunk in self._chunks:
             if min(chunk.panes, default=math.inf) <= self._gone_ms:
                 for pane_ms in sorted(p for p in chunk.panes if self._expired(p)):
                     self._tombstones.append(pane_key(self.partition, pane_ms, chunk.number))
                     self._book_lost(chunk, chunk.panes.pop(pane_ms))
-        if any(seen.at_ms < self.watermark_ms - ROUTER_SEEN_MS for seen in self._routers.values()):
-            self._routers = {emitter: seen for emitter, seen in self._routers.items() if seen.at_ms >= self.watermark_ms - ROUTER_SEEN_MS}
+        silent_ms = self.watermark_ms - ROUTER_SEEN_MS
+        self._routers = {emitter: seen for emitter, seen in self._routers.items() if seen.at_ms >= silent_ms}
 
     def _book_lost(self, chunk: Chunk, pane_chunk: PaneChunk) -> None:
         if self.offset <= chunk.fence:

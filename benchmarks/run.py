@@ -17,6 +17,7 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "reporting": core.reporting,
     "fold, merge, snapshot": core.folding,
     "memory": core.memory,
+    "fleet": core.fleet,
     "import": core.importing,
     "sketch": lambda: [core.Row(*row) for row in sketch.rows()],
 }
