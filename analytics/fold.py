@@ -94,7 +94,7 @@ class PartitionFold:
             self._routers = {seen.emitter: seen for seen in row.routers}
 
     def _restore_pane(self, row: PaneRow) -> None:
-        if self._expired(row.pane_ms):
+        if row.pane_ms <= self._gone_ms:
             self._tombstones.append(pane_key(self.partition, row.pane_ms, row.chunk))
             return
         while len(self._chunks) <= row.chunk:
@@ -241,9 +241,6 @@ class PartitionFold:
             pane = pane_chunk.targets[target] = Pane(target)
         return pane
 
-    def _expired(self, pane_ms: int) -> bool:
-        return pane_ms <= self._gone_ms
-
     def _expire(self) -> None:
         """Let go of what has become too old; there is something only when the boundary has passed the start of a pane."""
         boundary = self._gone_ms // PANE_MS
@@ -251,10 +248,9 @@ class PartitionFold:
             return
         self._swept = boundary
         for chunk in self._chunks:
-            if min(chunk.panes, default=math.inf) <= self._gone_ms:
-                for pane_ms in sorted(p for p in chunk.panes if self._expired(p)):
-                    self._tombstones.append(pane_key(self.partition, pane_ms, chunk.number))
-                    self._book_lost(chunk, chunk.panes.pop(pane_ms))
+            for pane_ms in sorted(p for p in chunk.panes if p <= self._gone_ms):
+                self._tombstones.append(pane_key(self.partition, pane_ms, chunk.number))
+                self._book_lost(chunk, chunk.panes.pop(pane_ms))
         silent_ms = self.watermark_ms - ROUTER_SEEN_MS
         self._routers = {emitter: seen for emitter, seen in self._routers.items() if seen.at_ms >= silent_ms}
 
