@@ -79,9 +79,7 @@ class PartitionFold:
         return fold
 
     def _restore_totals(self, row: TotalsRow) -> None:
-        while len(self._chunks) <= row.chunk:
-            self._chunks.append(Chunk(len(self._chunks)))
-        chunk = self._chunks[row.chunk]
+        chunk = self._chunk(row.chunk)
         chunk.fence, chunk.dirty = row.fence, False
         for totals in row.targets:
             chunk.targets[totals.target] = copy(totals)
@@ -93,13 +91,16 @@ class PartitionFold:
             self._events, self._bad, self._clamped = row.events, row.bad, row.clamped
             self._routers = {seen.emitter: seen for seen in row.routers}
 
+    def _chunk(self, number: int) -> Chunk:
+        while len(self._chunks) <= number:
+            self._chunks.append(Chunk(len(self._chunks)))
+        return self._chunks[number]
+
     def _restore_pane(self, row: PaneRow) -> None:
         if row.pane_ms <= self._gone_ms:
             self._tombstones.append(pane_key(self.partition, row.pane_ms, row.chunk))
             return
-        while len(self._chunks) <= row.chunk:
-            self._chunks.append(Chunk(len(self._chunks)))
-        pane_chunk = self._chunks[row.chunk].panes[row.pane_ms] = PaneChunk(row.fence)
+        pane_chunk = self._chunk(row.chunk).panes[row.pane_ms] = PaneChunk(row.fence)
         pane_chunk.targets = {target.target: Pane.restored(target) for target in row.targets}
         pane_chunk.dirty = False
 
@@ -211,8 +212,7 @@ class PartitionFold:
         for chunk in self._chunks:
             if len(chunk.targets) < CHUNK_TARGETS:
                 return chunk
-        self._chunks.append(Chunk(len(self._chunks)))
-        return self._chunks[-1]
+        return self._chunk(len(self._chunks))
 
     def _totals(self, chunk: Chunk, event: Started | Completed) -> TargetTotals | None:
         """The totals to add to; None where they already hold this offset."""
