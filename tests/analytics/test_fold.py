@@ -171,6 +171,14 @@ def test_event_from_the_future_does_not_push_the_watermark() -> None:
     assert fold.watermark_ms == T0
 
 
+def test_watermark_never_falls() -> None:
+    """A broker whose clock went back does not bring expired panes back."""
+    fold = PartitionFold(0)
+    fold.apply(0, T0 + 5000, [started(5.0)])
+    fold.apply(1, T0 + 4000, [started(6.0)])
+    assert fold.watermark_ms == T0 + 5000
+
+
 def test_offset_that_comes_again_changes_nothing() -> None:
     """Redelivery of what was applied is skipped, whatever it says."""
     fold = folded(started(0.0), ended(1.0, 0.0))
@@ -309,6 +317,13 @@ def test_target_that_only_reports_resources_has_a_place_in_its_chunk() -> None:
     fold.flush()
     folded(Resources(at_ms=T0, target="new", cpu=0.5), fold=fold)
     assert b"totals/0/1" in dict(fold.flush())
+
+
+def test_restored_fold_does_not_reach_into_the_rows_it_came_from() -> None:
+    """The rows may be restored from again."""
+    rows = list(rows_of(folded(started(0.0)).flush()).values())
+    folded(started(1.0), fold=PartitionFold.restored(0, rows))
+    assert totals_of(PartitionFold.restored(0, rows)).started == 1
 
 
 def test_restored_fold_takes_the_newest_of_rows_in_any_order() -> None:
