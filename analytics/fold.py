@@ -55,8 +55,7 @@ class PartitionFold:
         self._chunk_of: dict[str, Chunk] = {}
         self._gone_ms = -math.inf
         """Panes that start at or before this have expired."""
-        self._swept = -math.inf
-        """`_gone_ms` ÷ `PANE_MS`, rounded down, when panes were last looked through."""
+        self._swept = -math.inf  # the boundary at which panes were last looked through
         self._routers: dict[str, RouterSeen] = {}
         self._events = self._bad = self._clamped = 0
         self._tombstones: list[bytes] = []
