@@ -116,7 +116,7 @@ def disturbed(log: Sequence[Sent], plan: Sequence[tuple[int, float, int]]) -> li
     return changelog + fold.flush()
 
 
-@given(st.lists(steps, max_size=25), st.lists(crashes, max_size=12))
+@given(st.lists(steps, min_size=8, max_size=30), st.lists(crashes, min_size=2, max_size=12))
 def test_crashes_torn_flushes_and_redelivery_leave_no_trace(history: list[Step], plan: list[tuple[int, float, int]]) -> None:
     """Whatever prefix of whatever flush survives, and from wherever the log is read again, the rows are those of a quiet run."""
     log = log_of(history)
@@ -172,7 +172,7 @@ def test_restored_fold_takes_the_newest_of_rows_in_any_order() -> None:
     assert rows_of(restored.flush())[b"totals/0/0"] == rows_of(flushes[1])[b"totals/0/0"]
 
 
-@given(st.lists(steps, max_size=40))
+@given(st.lists(steps, min_size=5, max_size=40))
 def test_open_is_started_less_ended_less_lost_at_every_step(history: list[Step]) -> None:
     """In flight needs no memory of requests: after each record totals and kept slots agree, and both with a list of what is open."""
     fold, open_ = PartitionFold(0), dict[str, float]()

@@ -134,7 +134,7 @@ def test_any_order_and_any_partitioning_give_the_same_bytes(history: list[Step],
         assert sums_of(spread.panes_between(from_ms, from_ms + PANE_MS)) == sums_of(plain.panes_between(from_ms, from_ms + PANE_MS))
 
 
-@given(st.lists(hours, max_size=40), st.lists(st.integers(0, 2), min_size=40, max_size=40))
+@given(st.lists(hours, min_size=5, max_size=40), st.lists(st.integers(0, 2), min_size=40, max_size=40))
 def test_load_equals_the_truth_at_every_step_and_returns_to_zero(history: list[Step], partition_of: list[int]) -> None:
     """Through fold, rows and merge: in flight per target is a count of what is open, with lost, overdue and unreported requests."""
     folds = [PartitionFold(partition) for partition in range(3)]
@@ -169,7 +169,7 @@ def _tell(tracker: LoadTracker, merge: Merge, changelog: list[Record], now_ms: f
         tracker.add(int(news.target[1:]), news)
 
 
-@given(st.lists(minutes, min_size=1, max_size=20), st.lists(st.tuples(st.integers(1, 6), st.floats(0, 1)), max_size=6))
+@given(st.lists(minutes, min_size=5, max_size=20), st.lists(st.tuples(st.integers(1, 6), st.floats(0, 1)), min_size=1, max_size=6))
 def test_owners_that_crash_within_a_flush_leave_no_trace(history: list[Step], plan: list[tuple[int, float]]) -> None:
     """A leader that reads everything, torn flushes and their repair included, ends with what a quiet run gives, and with the same news."""
     records = [[event] for event in in_order(history)]
