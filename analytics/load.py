@@ -61,8 +61,8 @@ class LoadTracker:
         return open_
 
     def in_flight_at(self, slots_ms: Iterable[int]) -> Ints:
-        """[targets × slots] What was in flight at the start of each of these slots (epoch ms, multiples of 500)."""
-        numbers = np.array([ms // SLOT_MS for ms in slots_ms], np.int64)
+        """[targets × slots] What was in flight at the start of each of these slots (epoch ms, multiples of 500), or of the nearest kept."""
+        numbers = np.clip(np.array([ms // SLOT_MS for ms in slots_ms], np.int64), self._newest - _WIDTH + 1, self._newest)
         if not numbers.size:
             return np.zeros((self._ring.shape[1], 0), np.int64)
         oldest = int(numbers.min())
@@ -72,11 +72,15 @@ class LoadTracker:
         return then
 
     def oldest_open_ms(self, now_ms: float) -> Floats:
-        """Age of the oldest slot with something open, ms; 0 where nothing is."""
+        """Age of the oldest slot with something open, ms; 0 where nothing is.
+
+        An end that is booked in another slot than its start, because a clock was clamped, closes the oldest that is open.
+        """
         order = np.arange(self._newest - _WIDTH + 1, self._newest + 1)
-        open_ = self._ring[_OPEN][:, order % _WIDTH] > 0
-        ages = np.maximum(0.0, now_ms - order[np.argmax(open_, axis=1)] * float(SLOT_MS))
-        return np.where(open_.any(axis=1), ages, 0.0)
+        open_ = np.cumsum(self._ring[_OPEN][:, order % _WIDTH], axis=1) > 0
+        closed = np.argmin(open_[:, ::-1], axis=1)
+        ages = np.maximum(0.0, now_ms - order[-closed] * float(SLOT_MS))
+        return np.where(open_[:, -1], ages, 0.0)
 
     def first_attempts(self, from_ms: float, to_ms: float) -> Ints:
         """First attempts of every target started in the slots within [from, to)."""

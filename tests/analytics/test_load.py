@@ -112,6 +112,22 @@ def test_age_of_the_oldest_open_request_is_that_of_its_slot() -> None:
     assert tracker.oldest_open_ms(T0 + 20 * SLOT_MS).tolist() == [8500.0, 6000.0, 0.0]
 
 
+def test_end_that_is_booked_in_another_slot_than_its_start_leaves_nothing_old_open() -> None:
+    """An emitter whose clock is clamped starts in one slot and ends in another: nothing is open, so nothing is old."""
+    tracker = tracker_of([(0, 12, None)], 20)
+    for slot, started, ended in ((5, 1, 0), (6, 0, 1)):
+        tracker.add(0, SlotNews("t0", T0 + slot * SLOT_MS, started, started, 0, ended, 0, 0, 0))
+        tracker.add(1, SlotNews("t1", T0 + (11 - slot) * SLOT_MS, started, started, 0, ended, 0, 0, 0))
+    assert tracker.oldest_open_ms(T0 + 20 * SLOT_MS).tolist() == [4000.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("slot", "expected"), [(-100_000, 1), (-1061, 1), (-1060, 1), (160, 2), (161, 2), (300, 2)])
+def test_load_outside_the_kept_time_is_that_of_its_edge(slot: int, expected: int) -> None:
+    """Asked about a slot older or newer than what is kept, the answer is the load at the nearest that is."""
+    tracker = tracker_of([(0, -2000, 50), (0, 10, None), (0, 150, None)], 160)
+    assert tracker.in_flight_at([T0 + slot * SLOT_MS, T0]).tolist()[0] == [expected, 1]
+
+
 def test_first_attempts_are_counted_between_two_times() -> None:
     """Slots that start within [from, to)."""
     tracker = tracker_of([(0, 4, 5), (0, 7, 9), (2, 8, None)], 20)
