@@ -14,6 +14,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -117,7 +118,8 @@ class Emitter:
         Without `start_reported=True` the call counts as one whose start was never written.
         """
         now_ms = fields.get("at_ms", self._clock.now_ms())
-        fields.setdefault("started_at_ms", now_ms - duration_ms)
+        if isinstance(duration_ms, Real) and isinstance(now_ms, Real):
+            fields.setdefault("started_at_ms", max(0.0, float(now_ms) - float(duration_ms)))
         fields.setdefault("start_reported", False)
         self._build(Completed, request_id=request_id, target=target, outcome=outcome, duration_ms=duration_ms, **fields)
 
@@ -134,7 +136,8 @@ class Emitter:
         fields.setdefault("at_ms", self._clock.now_ms())
         fields["emitter"] = self.name
         try:
-            event = msgspec.convert(fields | {"type": kind.__struct_config__.tag}, kind)
+            plain = {name: _plain(value) for name, value in fields.items()}
+            event = msgspec.convert(plain | {"type": kind.__struct_config__.tag}, kind)
         except (msgspec.ValidationError, TypeError) as error:
             _log.warning("event dropped: %s", error)
             self.dropped += 1
@@ -185,6 +188,13 @@ class Emitter:
     def waiting(self) -> int:
         """Events in the buffer."""
         return len(self._buffer)
+
+
+def _plain(value: object) -> object:
+    """Numbers of other libraries (numpy) as plain ones, everything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 _CALM = frozenset({"ok", "cancelled"})

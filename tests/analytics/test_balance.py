@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from routecast.analytics.balance import POLICIES, Own, Table, costs_now, greedy, least_connections, least_of_draws, peak_ewma, round_robin, update_peak_ewma
+
+DRAWING = ("performance", "weighted", "random", "configured", "peak_ewma")
+DRAWS = 400_000
+
+
+def _own(n: int, luck: random.Random) -> Own:
+    own = Own([luck.randrange(5) for _ in range(n)], [luck.uniform(0.5, 2) for _ in range(n)], [luck.choice([0.5, 1.0, 2.0]) for _ in range(n)])
+    own.latency_ms = [luck.choice([0.0, luck.uniform(100, 3000)]) for _ in range(n)]
+    return own
+
+
+def _table(costs: Sequence[float], shares: Sequence[float], *, explore: bool = True) -> Table:
+    n = len(costs)
+    return Table(range(n), costs, shares, [0.1 + i / n for i in range(n)], [i / n for i in range(n)], explore=explore)
+
+
+def _chances(policy: str, table: Table, own: Own) -> list[float]:
+    """Probability of every position, as the policy itself logs it over many draws."""
+    costs, luck = costs_now(table, own), random.Random(1)
+    logged: dict[int, float] = {}
+    for _ in range(20_000):
+        position, propensity = POLICIES[policy](table, own, costs, luck)
+        assert logged.setdefault(position, propensity) == propensity
+    return [logged.get(i, 0.0) for i in range(len(costs))]
+
+
+@pytest.mark.parametrize("policy", DRAWING)
+def test_draws_agree_with_the_logged_propensities(policy: str) -> None:
+    """400,000 draws, chi-square against the probability logged with each."""
+    luck = random.Random(7)
+    table = _table([1.0, 1.0, 1.0, 2.0, 0.5, 3.0, 0.5, 1.5], [3, 1, 2, 1, 1, 0.1, 0.4, 1])
+    own = _own(8, luck)
+    own.terms = [1.0] * 8
+    costs, rule = costs_now(table, own), POLICIES[policy]
+    seen: Counter[int] = Counter()
+    logged: dict[int, float] = {}
+    for _ in range(DRAWS):
+        position, propensity = rule(table, own, costs, luck)
+        seen[position] += 1
+        logged[position] = propensity
+    places = sorted(logged)
+    assert sum(logged.values()) == pytest.approx(1.0)
+    assert chisquare([seen[i] for i in places], [logged[i] * DRAWS for i in places]).pvalue > 0.001
+
+
+@given(
+    costs=st.lists(st.sampled_from([0.5, 1.0, 1.5, 2.0]), min_size=1, max_size=30),
+    shares=st.lists(st.floats(0.001, 1), min_size=30, max_size=30),
+    explore=st.booleans(),
+)
+def test_propensities_of_all_candidates_sum_to_one_even_with_ties(costs: list[float], shares: list[float], explore: bool) -> None:
+    """Ties of cost are broken by position, alike in the draw and in the closed form."""
+    table = _table(costs, shares[: len(costs)], explore=explore)
+    assert sum(least_of_draws(table, costs, i) for i in range(len(costs))) == pytest.approx(1.0)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_no_propensity_of_the_default_policy_is_below_0_0004_at_twenty_targets(seed: int) -> None:
+    """Logs stay usable for off-policy evaluation whatever the costs."""
+    luck = random.Random(seed)
+    costs = [luck.lognormvariate(0, 2) for _ in range(20)]
+    table = _table(costs, [luck.random() ** 4 + 0.001 for _ in costs])
+    assert min(least_of_draws(table, costs, i) for i in range(20)) >= 0.0004
+
+
+def test_an_urgent_class_does_not_explore() -> None:
+    """Its propensities follow from the four draws alone; the worst of many candidates is practically never drawn."""
+    costs = [1.0] * 19 + [50.0]
+    assert least_of_draws(_table(costs, [1] * 20, explore=False), costs, 19) < 0.00001
+    assert least_of_draws(_table(costs, [1] * 20), costs, 19) > 0.0005
+
+
+@pytest.mark.parametrize("policy", ["least_connections", "round_robin", "greedy"])
+def test_policies_that_do_not_draw_log_one(policy: str) -> None:
+    """Given what the router knows, their choice was certain."""
+    luck = random.Random(3)
+    table, own = _table([1.0, 2.0, 3.0], [1, 1, 1]), _own(3, luck)
+    assert {POLICIES[policy](table, own, costs_now(table, own), luck)[1] for _ in range(20)} == {1.0}
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_one_candidate_is_certain(policy: str) -> None:
+    """Whatever the rule."""
+    own = Own([0], [1.0], [1.0])
+    table = _table([2.0], [1.0])
+    assert POLICIES[policy](table, own, costs_now(table, own), random.Random(1)) == (0, 1.0)
+
+
+def test_least_connections_goes_by_open_requests_per_weight() -> None:
+    """Twice the weight carries twice the requests."""
+    own = Own([4, 3, 5], [1.0] * 3, [1.0, 0.5, 2.0])
+    assert least_connections(_table([1.0] * 3, [1] * 3), own, [1.0] * 3, random.Random(1))[0] == 2
+
+
+def test_round_robin_is_smooth_and_weighted() -> None:
+    """Weights 2, 1, 1: in any four turns the heavy one has two, the others one each."""
+    own = Own([0] * 3, [1.0] * 3, [2.0, 1.0, 1.0])
+    table = _table([1.0] * 3, [1] * 3)
+    turns = [round_robin(table, own, [1.0] * 3, random.Random(1))[0] for _ in range(40)]
+    assert Counter(turns) == {0: 20, 1: 10, 2: 10}
+    assert all(Counter(turns[i : i + 4]) == {0: 2, 1: 1, 2: 1} for i in range(0, 40, 4))
+
+
+def test_greedy_takes_the_best_factors() -> None:
+    """The same for every router: that is its fault."""
+    assert greedy(_table([9.0, 1.0, 5.0], [1] * 3), Own([0] * 3, [1.0] * 3, [1.0] * 3), [9.0, 1.0, 5.0], random.Random(1))[0] == 2
+
+
+def test_peak_ewma_does_not_flood_a_target_it_never_measured() -> None:
+    """One without measurements counts as average, so its own requests make it unattractive."""
+    own = Own([30, 0, 0], [1.0] * 3, [1.0] * 3)
+    own.latency_ms = [0.0, 500.0, 700.0]
+    table, luck = _table([1.0] * 3, [1] * 3), random.Random(1)
+    assert all(peak_ewma(table, own, [1.0] * 3, luck)[0] != 0 for _ in range(200))
+
+
+def test_a_peak_is_believed_at_once_and_forgotten_slowly() -> None:
+    """Up in one step, down with a time constant of ten seconds."""
+    assert update_peak_ewma(100.0, 900.0, 1.0) == 900.0
+    assert update_peak_ewma(900.0, 100.0, 10.0) == pytest.approx(100 + 800 / 2.718281828, rel=1e-6)
+
+
+def test_weights_of_zero_are_never_drawn() -> None:
+    """`configured` leaves out what the operator took out of rotation."""
+    own = Own([0] * 3, [1.0] * 3, [1.0, 0.0, 1.0])
+    assert _chances("configured", _table([1.0] * 3, [1] * 3), own) == [0.5, 0.0, 0.5]

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routecast.analytics.candidates import Candidates, bootstrap, candidates, in_time, judge, view_of
+from routecast.models.config import Routing, TargetConfig
+from routecast.models.errors import NoTarget
+from routecast.models.requirements import NONE, Requirements
+from routecast.models.snapshot import RoutingSnapshot, TargetScore
+
+ROUTING = Routing()
+
+
+def _target(name: str, provider: str = "p", **more: object) -> TargetConfig:
+    return TargetConfig.model_validate({"id": name, "provider": provider, "model": "m", "service": "chat"} | more)
+
+
+def _entry(name: str, **more: object) -> TargetScore:
+    figures: dict[str, object] = {
+        "time_s": 1.0, "service_s": 1.0, "capacity": 10.0, "share": 0.25, "in_flight": 0.0, "in_flight_mean": 0.0, "cost_s": 1.0, "success": 0.99,
+        "fail_s": 1.0, "quality": 0.8, "state": "ok", "score": 0.7, "n": 100.0, "quality_n": 10.0,
+    }  # fmt: skip
+    return TargetScore(id=name, **(figures | more))  # type: ignore[arg-type]
+
+
+def _choose_from(requirements: Requirements, *entries: TargetScore, tried: tuple[str, ...] = (), targets: tuple[TargetConfig, ...] = ()) -> Candidates:
+    known = targets or tuple(_target(entry.id) for entry in entries)
+    snapshot = RoutingSnapshot(service="chat", term=1, seq=1, at_ms=0, period_ms=1000, rate_per_s=10, routers=1, t_ref_s=1, output_tokens=101, targets=entries)
+    return candidates(view_of(snapshot, known, bootstrap(known)), ROUTING, requirements, tried, random.Random(1))
+
+
+def _names(found: Candidates) -> set[str]:
+    return {found.view.targets[i].id for i in found.table.index}
+
+
+@pytest.mark.parametrize(
+    ("requirements", "left"),
+    [
+        (NONE, {"good", "poor", "slow"}),
+        (Requirements(quality_threshold=0.75), {"good", "slow"}),
+        (Requirements(reliability=0.95), {"good", "slow"}),
+        (Requirements(max_response_time_ms=2000), {"good", "poor"}),
+        (Requirements(excluded=("good", "poor")), {"slow"}),
+        (Requirements(region="eu"), {"slow"}),
+        (Requirements(max_cost_usd=0.01), {"good", "poor"}),
+        (Requirements(complexity=0.9), {"good", "slow"}),
+    ],
+)
+def test_requirements_filter(requirements: Requirements, left: set[str]) -> None:
+    """Each requirement leaves those that meet it."""
+    quick, slow = tuple(float(100 + 20 * i) for i in range(16)), tuple(float(3000 + 20 * i) for i in range(16))
+    found = _choose_from(
+        requirements,
+        _entry("good", quality=0.95, ttft_ms=quick, usd=0.001),
+        _entry("poor", quality=0.5, success=0.8, ttft_ms=quick, usd=0.001),
+        _entry("slow", quality=0.92, ttft_ms=slow, usd=0.1),
+        targets=(_target("good"), _target("poor"), _target("slow", region="eu")),
+    )
+    assert (_names(found), found.forced) == (left, "")
+
+
+def test_too_little_evidence_passes_and_is_named() -> None:
+    """Unknown is not bad."""
+    found = _choose_from(Requirements(max_response_time_ms=100, quality_threshold=0.99, reliability=0.999), _entry("new", quality_n=0.0, n=2.0))
+    assert (found.forced, found.fitness[0].unmet, found.fitness[0].unknown) == ("", (), ("response time", "quality", "success ratio"))
+
+
+def test_when_nothing_qualifies_the_least_bad_are_used_and_flagged() -> None:
+    """Their costs rise with how badly they miss."""
+    found = _choose_from(Requirements(quality_threshold=0.9), _entry("a", quality=0.8), _entry("b", quality=0.4))
+    costs = {found.view.targets[i].id: cost for i, cost in zip(found.table.index, found.table.costs, strict=True)}
+    assert found.forced == "unmet"
+    assert costs["b"] > costs["a"] > 1.0
+
+
+def test_strict_requirements_raise_with_the_reason_of_every_target() -> None:
+    """So that the caller knows which to relax."""
+    with pytest.raises(NoTarget) as caught:
+        _choose_from(Requirements(quality_threshold=0.9, strict=True, excluded=("b",)), _entry("a"), _entry("b"), _entry("c", state="open"))
+    assert caught.value.reasons == {"a": "quality 0.8", "b": "excluded by the caller", "c": "open"}
+
+
+def test_excluding_everything_is_an_error_even_where_not_strict() -> None:
+    """An excluded target is never used."""
+    with pytest.raises(NoTarget, match="excluded by the caller"):
+        _choose_from(Requirements(excluded=("p",)), _entry("a"), _entry("b"))
+
+
+def test_unhealthy_and_tried_targets_are_left_out_until_nothing_else_is_left() -> None:
+    """Open, drained, limited, without headroom, weight 0, tried: not while there is another."""
+    entries = (_entry("open", state="open"), _entry("drained", state="drained"), _entry("full", headroom=0.0), _entry("off"), _entry("tried"), _entry("left"))
+    targets = tuple(_target(entry.id, weight=0.0 if entry.id == "off" else 1.0) for entry in entries)
+    found = _choose_from(NONE, *entries, tried=("tried",), targets=targets)
+    assert (_names(found), found.forced) == ({"left"}, "")
+    found = _choose_from(NONE, *entries[:3], tried=("open",))
+    assert (_names(found), found.forced) == ({"drained", "full"}, "fallback")
+    assert _names(_choose_from(NONE, _entry("a"), _entry("b"), tried=("a", "b"))) == {"a", "b"}
+
+
+def test_preferred_ids_match_a_target_or_a_provider() -> None:
+    """They form a table of their own."""
+    found = _choose_from(Requirements(preferred=("q",)), _entry("a"), _entry("b"), targets=(_target("a"), _target("b", "q")))
+    assert found.preferred is not None
+    assert (_names(found.preferred), found.preferred.forced, _names(found)) == ({"b"}, "preferred", {"a", "b"})
+
+
+def test_low_urgency_counts_the_price_double() -> None:
+    """Where a second of waiting has a price at all."""
+    routing = Routing(usd_per_second=0.01)
+    view = view_of(None, (_target("a"),), [_entry("a", usd=0.02, cost_s=3.0)])
+    usual, patient = (candidates(view, routing, Requirements(urgency=u), (), random.Random(1)).table.costs for u in ("medium", "low"))
+    assert (usual, patient) == ([3.0], [5.0])
+
+
+def test_urgent_requests_do_not_explore_and_ask_for_more_certainty() -> None:
+    """99 % in time instead of 95."""
+    ttft = (*(float(i) for i in range(100, 115)), 5000.0)
+    assert in_time(_entry("a", ttft_ms=ttft), 1000.0, 0.0) == 15 / 16
+    usual = _choose_from(Requirements(max_response_time_ms=1000), _entry("a", ttft_ms=ttft))
+    urgent = _choose_from(Requirements(max_response_time_ms=1000, urgency="high"), _entry("a", ttft_ms=ttft))
+    assert usual.forced == "unmet"
+    assert (urgent.forced, urgent.table.explore, usual.table.explore) == ("urgent", False, True)
+
+
+@given(
+    ttft=st.lists(st.floats(1, 5000), min_size=16, max_size=16).map(sorted),
+    tpot=st.lists(st.floats(0.1, 100), min_size=16, max_size=16).map(sorted),
+    deadline_ms=st.floats(10, 20_000),
+    tokens=st.floats(2, 500),
+)
+def test_the_chance_to_be_in_time_is_that_of_all_pairs(ttft: list[float], tpot: list[float], deadline_ms: float, tokens: float) -> None:
+    """Time to first token and time per token taken as independent."""
+    pairs = [first + (tokens - 1) * each for first in ttft for each in tpot]
+    near = sum(abs(pair - deadline_ms) < 1e-6 for pair in pairs) / len(pairs)
+    brute = sum(pair <= deadline_ms for pair in pairs) / len(pairs)
+    assert abs(in_time(_entry("a", ttft_ms=tuple(ttft), tpot_ms=tuple(tpot)), deadline_ms, tokens) - brute) <= near
+
+
+def test_a_router_only_knows_targets_of_its_own_configuration() -> None:
+    """A snapshot never brings one in; one it does not know stands as configured, its bit behind the others."""
+    known = (_target("mine", quality=0.6), _target("seen"))
+    snapshot = RoutingSnapshot(
+        service="chat", term=1, seq=1, at_ms=0, period_ms=1000, rate_per_s=1, routers=1, t_ref_s=1, targets=(_entry("foreign"), _entry("seen"))
+    )
+    view = view_of(snapshot, known, bootstrap(known))
+    assert [entry.id for entry in view.entries] == ["mine", "seen"]
+    assert (view.entries[0].quality, view.entries[0].state, list(view.bits)) == (0.6, "unknown", [2, 1])
+
+
+def test_judging_nothing_finds_nothing() -> None:
+    """A request without requirements fits everywhere."""
+    view = view_of(None, (_target("a"),), bootstrap((_target("a"),)))
+    assert judge(view, 0, NONE) == (1.0, (), ())
+
+
+@given(st.floats(10, 600_000))
+def test_the_deadline_is_rounded_down_on_a_grid(deadline_ms: float) -> None:
+    """At most a fifth is given away, and nothing is added."""
+    rounded = Requirements(max_response_time_ms=deadline_ms).rounded_deadline_ms
+    assert rounded is not None
+    assert deadline_ms * 0.83 <= rounded <= deadline_ms * 1.000001
+
+
+def test_classes_of_requirements_are_told_apart_by_value() -> None:
+    """Equal objects share a class; deadlines of one step do, any other difference does not."""
+    assert Requirements(quality_threshold=0.9).key == Requirements(quality_threshold=0.9).key
+    assert Requirements(max_response_time_ms=1000.0).key == Requirements(max_response_time_ms=1000.5).key
+    assert (
+        len({r.key for r in (NONE, Requirements(urgency="high"), Requirements(strict=True), Requirements(preferred=("a",)), Requirements(excluded=("a",)))})
+        == 5
+    )
