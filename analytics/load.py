@@ -20,14 +20,14 @@ Ints = NDArray[np.int64]
 
 _AHEAD_MS = 70_000
 _WIDTH = (KEPT_MS + PANE_MS + _AHEAD_MS) // SLOT_MS
-_FLOW, _OPEN, _FIRST = range(3)
+_FLOW, _OPEN = range(2)
 
 
 class LoadTracker:
-    """Slot counts of `n` targets over the kept time, in a ring: 33 kB a target."""
+    """Slot counts of `n` targets over the kept time, in a ring: 22 kB a target."""
 
     def __init__(self, n: int = 0) -> None:
-        self._ring: Ints = np.zeros((3, n, _WIDTH), np.int64)
+        self._ring: Ints = np.zeros((2, n, _WIDTH), np.int64)
         self._newest = -1
         """Number of the newest slot (slots since the epoch) the ring has room for."""
 
@@ -53,7 +53,6 @@ class LoadTracker:
         column = slot % _WIDTH
         self._ring[_FLOW, index, column] += news.started - news.completed
         self._ring[_OPEN, index, column] += news.started - news.ended
-        self._ring[_FIRST, index, column] += news.first_attempts
 
     def in_flight(self) -> Ints:
         """Open requests of every target."""
@@ -81,9 +80,3 @@ class LoadTracker:
         closed = np.argmin(open_[:, ::-1], axis=1)
         ages = np.maximum(0.0, now_ms - order[-closed] * float(SLOT_MS))
         return np.where(open_[:, -1], ages, 0.0)
-
-    def first_attempts(self, from_ms: float, to_ms: float) -> Ints:
-        """First attempts of every target started in the slots within [from, to)."""
-        numbers = np.arange(int(from_ms) // SLOT_MS, int(to_ms) // SLOT_MS)
-        arrived: Ints = self._ring[_FIRST][:, numbers % _WIDTH].sum(axis=1)
-        return arrived

@@ -39,9 +39,18 @@ def planned_shares(rate_per_s: float, cost_s: Floats, service_s: Floats, capacit
             low = middle
         else:
             high = middle
-    shares = _shares_at(np.exp(high), table, per_rho, most)
-    planned: Floats = shares / shares.sum()
-    return planned
+    planned = _between(_shares_at(np.exp(low), table, per_rho, most), _shares_at(np.exp(high), table, per_rho, most))
+    return planned / planned.sum()
+
+
+def _between(below: Floats, above: Floats) -> Floats:
+    """Shares whose sum is 1, from those at both ends of the bracket; where all are at their limits the sum stays below.
+
+    An idle target costs the same up to a good part of its capacity: within the bracket its share may jump from nothing to that.
+    """
+    room = float(above.sum() - below.sum())
+    part = min(1.0, (1.0 - float(below.sum())) / room) if room > 0 else 1.0
+    return below + part * (above - below)
 
 
 def _delay(slots: Floats) -> Floats:

@@ -92,8 +92,9 @@ class ServiceAnalyst:
         self._mean_in_flight = MeanInFlight()
         self._tokens = ExpectedTokens()
         self._groups: list[LatencyGroups] = []
-        self._published: dict[str, float] = {}
-        self._at_ms = 0.0
+        self._observed = False  # the first look finds all that happened before
+        self._learned: list[tuple[float, int]] = []  # when how many first attempts became known, the last 2 s
+        self._published, self._at_ms = dict[str, float](), 0.0
         self._grow(list(config.targets_of(service)))
 
     def _grow(self, targets: list[TargetConfig]) -> None:
@@ -126,7 +127,8 @@ class ServiceAnalyst:
         return self._at_ms > 0 and self._arrivals.surging(self._newest_arrivals(at_ms), _SURGE_WINDOW_MS / 1000)
 
     def _newest_arrivals(self, at_ms: float) -> int:
-        return int(self._load.first_attempts(at_ms - _SURGE_WINDOW_MS, at_ms).sum())
+        """First attempts that became known in the last 2 s: also those of applications that report a request only when it has ended."""
+        return sum(n for known_ms, n in self._learned if known_ms > at_ms - _SURGE_WINDOW_MS)
 
     def observe(self, at_ms: float, news: Sequence[SlotNews]) -> None:
         """Count slot news (of any service; others' are left out), and keep the successes among them with the load they met."""
@@ -134,6 +136,10 @@ class ServiceAnalyst:
         mine = [(self._index[item.target], item) for item in news if item.target in self._index]
         for index, item in mine:
             self._load.add(index, item)
+        if self._observed:
+            self._learned = [(known_ms, n) for known_ms, n in self._learned if known_ms > at_ms - _SURGE_WINDOW_MS]
+            self._learned.append((at_ms, sum(item.first_attempts for _, item in mine)))
+        self._observed = True
         grouped = [(index, item) for index, item in mine if item.n > 0]
         if grouped:
             self._groups.append(self._with_load(grouped))

@@ -136,8 +136,8 @@ class Thresholds(Group):
 class Intervals(Group):
     """How often things happen, `[intervals]`, ms."""
 
-    snapshot_ms: float = Field(default=1000, ge=100, le=3_600_000, description="between routing snapshots")
-    metrics_ms: float = Field(default=10_000, ge=1000, le=3_600_000, description="between details records")
+    snapshot_ms: float = Field(default=1000, ge=100, le=300_000, description="between routing snapshots")
+    metrics_ms: float = Field(default=10_000, ge=1000, le=60_000, description="between details records")
     analysis_ms: float = Field(default=60_000, ge=1000, le=3_600_000, description="between analyses of trends, capacity and recommendations")
     alert_check_ms: float = Field(default=30_000, ge=1000, le=3_600_000, description="between checks of alerts")
     health_check_ms: float = Field(default=30_000, ge=1000, le=3_600_000, description="longest time a closed or idle target waits for a probe")

@@ -19,6 +19,9 @@ from routecast.models.snapshot import encode_snapshot
 from routecast.models.tick import TickRecord, encode_tick
 from routecast.streams.topics import DETAILS, SCORES, TICKS, Topic
 
+_SETTLED_MS = 1_000.0
+"""How long after the end of a pane its figures are published: by then its last events have been folded."""
+
 
 class Message(NamedTuple):
     """Something to publish."""
@@ -42,10 +45,11 @@ class Leader:
         self._term = term
         self._seq = 0
         self._merge = Merge()
+        self._merge.expire(now_ms - KEPT_MS)
         self._analysts = {service: ServiceAnalyst(service, config) for service in sorted(config.services)}
         self._details = DetailsBuilder(config)
         self._period_ms = float(config.intervals.snapshot_ms)
-        self._tick_ms = self._looked_ms = now_ms
+        self._tick_ms = now_ms
         self._metrics_ms = float(config.intervals.metrics_ms)
         self._details_ms = now_ms - now_ms % self._metrics_ms
 
@@ -70,16 +74,17 @@ class Leader:
         """Advance to this time (epoch ms) and say what to publish: the tick first, then the snapshots, then details when they are due."""
         self._seq += 1
         self._tick_ms = now_ms
+        totals = self._merge.target_totals()
+        for analyst in self._analysts.values():
+            analyst.discover(totals)
         self.look(now_ms)
         self._merge.expire(now_ms - KEPT_MS)
         messages: list[Message] = []
-        if now_ms - self._details_ms >= self._metrics_ms:
+        if now_ms - self._details_ms >= self._metrics_ms + _SETTLED_MS:
             messages += self._detail(now_ms)
-        totals = self._merge.target_totals()
         tick = Tick(self._term, self._seq, now_ms, self._merge.routers(now_ms))
         snapshots: list[Message] = []
         for service, analyst in self._analysts.items():
-            analyst.discover(totals)
             snapshots.append(Message(SCORES, service.encode(), encode_snapshot(analyst.tick(tick, totals, self._details.quantiles))))
         record = TickRecord(
             term=self._term, seq=self._seq, at_ms=now_ms, offsets=self._merge.offsets, routers=tick.routers, config_version=self._config.version,

@@ -47,7 +47,7 @@ def test_the_documented_example_works() -> None:
     call.first_chunk()
     call.tokens(input=550, output=150)
     call.finish(outcome="ok")
-    fleet.advance_to(1_700_000_012_000)
+    fleet.advance_to(1_700_000_012_500)
     details = fleet.details()
     assert details is not None
     found = next(target for target in details.targets if target.id == call.decision.target)

@@ -29,7 +29,7 @@ POLICIES = ("performance", "weighted", "least_connections", "round_robin", "gree
 START_MS = 1_700_000_000_000.0
 WATCH_MS = 5_000.0
 """How often a watcher is called, virtual time."""
-_SETTLE_MS = 11_000.0
+_SETTLE_MS = 13_000.0
 _BLOCKS = 20
 _RESAMPLES = 200
 _OUTCOMES = ("ok", "error", "timeout", "rate_limited", "cancelled", "caller_fault", "lost", "late")

@@ -128,12 +128,6 @@ def test_load_outside_the_kept_time_is_that_of_its_edge(slot: int, expected: int
     assert tracker.in_flight_at([T0 + slot * SLOT_MS, T0]).tolist()[0] == [expected, 1]
 
 
-def test_first_attempts_are_counted_between_two_times() -> None:
-    """Slots that start within [from, to)."""
-    tracker = tracker_of([(0, 4, 5), (0, 7, 9), (2, 8, None)], 20)
-    assert tracker.first_attempts(T0 + 4 * SLOT_MS, T0 + 8 * SLOT_MS).tolist() == [2, 0, 0]
-
-
 def test_new_targets_do_not_disturb_the_known() -> None:
     """Growing makes room and keeps what was counted."""
     tracker = tracker_of([(1, 0, None)], 10)

@@ -57,7 +57,7 @@ def test_bad_records_go_to_the_dead_letters_and_spoil_nothing() -> None:
     log = fleet.pipeline.log
     for record in (b"not json", b'[{"type":"request.started"},' + good + b"]", b"{}"):
         log.append("events", record)
-    fleet.advance_to(fleet.now_ms + 11_000)
+    fleet.advance_to(fleet.now_ms + 13_000)
     letters = log.read("deadletter", 0, 0)
     assert [letter.value for letter in letters] == [b"not json", b'{"type":"request.started"}', b"{}"]
     assert [letter.key.decode().split(":")[0] for letter in letters] == [f"events/0/{record.offset}" for record in log.read("events", 0, 0)[:3]]
