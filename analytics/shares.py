@@ -40,7 +40,8 @@ def planned_shares(rate_per_s: float, cost_s: Floats, service_s: Floats, capacit
         else:
             high = middle
     planned = _between(_shares_at(np.exp(low), table, per_rho, most), _shares_at(np.exp(high), table, per_rho, most))
-    return planned / planned.sum()
+    shares: Floats = planned / planned.sum()
+    return shares
 
 
 def _between(below: Floats, above: Floats) -> Floats:
