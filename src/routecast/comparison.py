@@ -126,7 +126,7 @@ def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, wa
     arguments give equal reports.
     """
     stage = scene(seed, duration_s)
-    with ProcessPoolExecutor(max(1, (os.cpu_count() or 2) - 1), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(len(policies), os.cpu_count() or 2), mp_context=get_context("spawn")) as pool:
         others = [pool.submit(_play, seed, duration_s, policy) for policy in policies[1:]]
         orc_mean_s, best_mean_s = (run(stage.world, rule, seed=seed, start_ms=START_MS, make=stage.make).mean_s for rule in (orc, best))
         outcomes = [

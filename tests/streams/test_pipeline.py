@@ -9,6 +9,8 @@ import pytest
 
 from routecast.models.config import Config
 from routecast.models.events import Outcome, Started, encode_events
+from routecast.models.requirements import Requirements
+from routecast.models.snapshot import encode_snapshot
 from routecast.models.tick import decode_tick
 from routecast.testing import Fleet
 
@@ -127,3 +129,23 @@ def test_targets_that_only_events_know_are_discovered() -> None:
     assert snapshot is not None
     assert "newcomer" in {target.id for target in snapshot.targets}
     assert "newcomer" not in {fleet.router(0).choose().target for _ in range(300)}
+
+
+def test_a_snapshot_of_twenty_streaming_targets_stays_small() -> None:
+    """At most 16 kB with all quantiles: every router of a fleet gets one every second."""
+    config = Config.model_validate(
+        {"target": [{"id": f"openai-gpt-4o-region-{i:02}", "provider": "openai", "model": "m", "service": "chat"} for i in range(20)]}
+    )
+    fleet, luck = Fleet(config, routers=2, seed=1), random.Random(1)
+    for _ in range(1500):
+        router = fleet.router(luck.randrange(2))
+        call = router.start(router.choose(Requirements(excluded=())))
+        duration_ms = luck.lognormvariate(7, 0.5)
+        call.first_chunk(after_ms=duration_ms / 4)
+        call.tokens(input=500, output=luck.randrange(50, 300))
+        fleet.queue.after(duration_ms, call.finish)
+        fleet.advance_to(fleet.now_ms + 30)
+    snapshot = fleet.snapshot()
+    assert snapshot is not None
+    assert sum(len(target.ttft_ms) + len(target.tpot_ms) for target in snapshot.targets) == 640
+    assert len(encode_snapshot(snapshot)) <= 16_384
