@@ -9,7 +9,6 @@ import pytest
 
 from routecast.models.config import Config
 from routecast.models.events import Outcome, Started, encode_events
-from routecast.models.requirements import Requirements
 from routecast.models.snapshot import encode_snapshot
 from routecast.models.tick import decode_tick
 from routecast.testing import Fleet
@@ -133,13 +132,11 @@ def test_targets_that_only_events_know_are_discovered() -> None:
 
 def test_a_snapshot_of_twenty_streaming_targets_stays_small() -> None:
     """At most 16 kB with all quantiles: every router of a fleet gets one every second."""
-    config = Config.model_validate(
-        {"target": [{"id": f"openai-gpt-4o-region-{i:02}", "provider": "openai", "model": "m", "service": "chat"} for i in range(20)]}
-    )
-    fleet, luck = Fleet(config, routers=2, seed=1), random.Random(1)
+    targets = [{"id": f"openai-gpt-4o-region-{i:02}", "provider": "openai", "model": "m", "service": "chat"} for i in range(20)]
+    fleet, luck = Fleet(Config.model_validate({"target": targets}), routers=2, seed=1, policy="round_robin"), random.Random(1)
     for _ in range(1500):
         router = fleet.router(luck.randrange(2))
-        call = router.start(router.choose(Requirements(excluded=())))
+        call = router.start(router.choose())
         duration_ms = luck.lognormvariate(7, 0.5)
         call.first_chunk(after_ms=duration_ms / 4)
         call.tokens(input=500, output=luck.randrange(50, 300))
