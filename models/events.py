@@ -7,7 +7,8 @@ are ignored. A record holds one JSON object or an array of objects.
 from __future__ import annotations
 
 import numbers
-from typing import Annotated, Literal, NamedTuple, NewType
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple, NewType
 
 import msgspec
 
@@ -21,6 +22,7 @@ CALLER_FAULTS = frozenset({"auth", "invalid_request", "content_filter", "context
 """Values of `error_type` that are the caller's own: counted and shown, outside every ratio."""
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Label = Annotated[str, msgspec.Meta(max_length=256)]
 EpochMs = Annotated[float, msgspec.Meta(ge=0, le=1e14)]
 DurationMs = Annotated[float, msgspec.Meta(ge=0, le=864e5)]
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -35,18 +37,18 @@ class DecisionRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     snapshot: tuple[int, int]
     """(term, seq) of the snapshot that was read; (0, 0) before the first."""
     propensity: Annotated[float, msgspec.Meta(gt=0, le=1)]
-    candidates: str = "0"
+    candidates: Annotated[str, msgspec.Meta(max_length=4096)] = "0"
     """Bit mask of the allowed targets in snapshot order, hexadecimal."""
-    forced: str = ""
+    forced: Label = ""
     """Why the draw was not the plain one (`urgent`, `preferred`, `fallback`, `single`); empty otherwise."""
     hedge: bool = False
-    arm: str = ""
+    arm: Label = ""
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
     at_ms: EpochMs
     """When it happened, by the emitter's clock."""
-    emitter: str = ""
+    emitter: Label = ""
     """`host-pid-random`, renewed after a fork."""
 
 
@@ -55,11 +57,11 @@ class _RequestEvent(_Event, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     target: Text
     attempt: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     """Counts from 1; with `request_id` it names one call."""
-    provider: str = ""
-    model: str = ""
-    service: str = ""
-    region: str = ""
-    caller_region: str = ""
+    provider: Label = ""
+    model: Label = ""
+    service: Label = ""
+    region: Label = ""
+    caller_region: Label = ""
 
 
 class Started(_RequestEvent, frozen=True, kw_only=True, omit_defaults=True, tag="request.started", gc=False):
@@ -90,7 +92,7 @@ class Completed(_RequestEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     start_reported: bool = True
     """False where the emitter wrote no `request.started` for this call (never asked to, or dropped when its buffer was full)."""
     ttft_ms: DurationMs | None = None
-    error_type: str = ""
+    error_type: Label = ""
     http_status: Annotated[int, msgspec.Meta(ge=100, le=599)] | None = None
     retry_after_ms: DurationMs | None = None
     input_tokens: Count | None = None
@@ -129,21 +131,21 @@ class DecisionCount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     service: Text
     policy: Text
     count: Count
-    outcome: str = ""
-    reason: str = ""
+    outcome: Label = ""
+    reason: Label = ""
 
 
 class RouterStats(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="router.stats", gc=False):
     """Sign of life of a router, every 10 s."""
 
-    services: tuple[str, ...] = ()
-    decisions: tuple[DecisionCount, ...] = ()
+    services: Annotated[tuple[Text, ...], msgspec.Meta(max_length=1000)] = ()
+    decisions: Annotated[tuple[DecisionCount, ...], msgspec.Meta(max_length=10_000)] = ()
     decision_us_p50: float | None = None
     decision_us_p99: float | None = None
     snapshot_age_ms: float | None = None
     queue: Count = 0
     dropped: Count = 0
-    """Events this process dropped because its buffer was full, since it started."""
+    """Events this process could not report since it started: its buffer was full, or they were wrong beyond mending."""
 
 
 class Tripped(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.tripped", gc=False):
@@ -151,7 +153,7 @@ class Tripped(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
 
     target: Text
     state: Literal["open", "closed"] = "open"
-    reason: str = ""
+    reason: Label = ""
 
 
 class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.control", gc=False):
@@ -166,7 +168,7 @@ class Marker(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="marker"
     """A note on the time axis (a deployment, an experiment), shown to people."""
 
     title: Text
-    text: str = ""
+    text: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
 
 
 Event = Started | Completed | Feedback | Resources | RouterStats | Tripped | Control | Marker
@@ -185,25 +187,33 @@ def _number(value: object) -> int | float:
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
-    raise TypeError(f"{value!r} is no number, text or list: events hold nothing else")
+    raise TypeError(f"{type(value).__name__!r} is no number, text or list: events hold nothing else")
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_number)
+_encoder = msgspec.json.Encoder(enc_hook=_number, decimal_format="number")
 _one = msgspec.json.Decoder(Event)
 _many = msgspec.json.Decoder(list[Event])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""Brackets nested a few thousand deep end in a RecursionError."""
+_UNWRITABLE = (msgspec.MsgspecError, TypeError, ValueError, ArithmeticError, RuntimeError)
+"""Whatever writing and reading again a struct raises that was filled with anything."""
+
 
 def encode_events(events: list[Event]) -> bytes:
-    """The JSON array of these events, UTF-8, defaults left out."""
+    """The JSON array of these events, UTF-8, defaults left out. Values are written as they are: `mended` checks them."""
     return _encoder.encode(events)
 
 
 def decode_events(record: bytes) -> tuple[list[Event], list[BadEvent]]:
-    """The events of one record and what of it was bad: one bad object never spoils its array."""
+    """The events of one record and what of it was bad: one bad object never spoils its array.
+
+    Unless it is nested so deep that its end cannot be found: then the record is bad as a whole.
+    """
     try:
         return (_many.decode(record) if record[:1] == b"[" else _decode_loose(record)), []
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         return _decode_each(record, str(error))
 
 
@@ -214,13 +224,48 @@ def _decode_loose(record: bytes) -> list[Event]:
 def _decode_each(record: bytes, reason: str) -> tuple[list[Event], list[BadEvent]]:
     try:
         raws = _raws.decode(record)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return [], [BadEvent(record, reason)]
     good: list[Event] = []
     bad: list[BadEvent] = []
     for raw in raws:
         try:
             good.append(_one.decode(raw))
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             bad.append(BadEvent(bytes(raw), str(error)))
     return good, bad
+
+
+def mended(event: Event) -> tuple[Event | None, str]:
+    """The event as a reader will see it, without the figures that break its contract, and what was wrong with them.
+
+    None where a field that it needs is wrong. For writers: a wrong figure must not cost the report it is part of.
+    """
+    try:
+        return _read_again(event), ""
+    except _UNWRITABLE as error:
+        return _without_wrong_figures(event), str(error)
+
+
+def _read_again(event: Event) -> Event:
+    again: Event = _one.decode(_encoder.encode(event))
+    return again
+
+
+def _without_wrong_figures(event: Event) -> Event | None:
+    kind = type(event)
+    if not issubclass(kind, _Event):
+        return None
+    fields = [(field.name, field.required, getattr(event, field.name)) for field in msgspec.structs.fields(kind)]
+    sound = {name: value for name, required, value in fields if required}
+    for name, required, value in fields:
+        if not required and _made(kind, sound | {name: value}) is not None:
+            sound[name] = value
+    return _made(kind, sound)
+
+
+def _made(kind: Callable[..., Event], fields: dict[str, Any]) -> Event | None:
+    try:
+        return _read_again(kind(**fields))
+    except _UNWRITABLE:
+        return None
