@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import msgspec
@@ -15,6 +14,10 @@ QUANTILES = tuple((2 * i + 1) / 32 for i in range(16))
 """The sixteen probabilities whose quantiles are published: midpoints, so that each stands for 1/16 of the requests."""
 
 MAX_TARGETS = 10_000
+_SMALLEST, _LARGEST = 1e-9, 1e9
+"""Bounds of what is divided by and multiplied with, so that no product overflows."""
+_LATEST_MS = 1e14
+_LONGEST_PERIOD_MS = 3.6e6
 
 
 class TargetScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -110,17 +113,18 @@ def decode_snapshot(data: bytes) -> RoutingSnapshot:
         raise DecodeError(f"snapshot of service {snapshot.service!r} has {len(snapshot.targets)} targets, more than {MAX_TARGETS}")
     for target in snapshot.targets:
         _check(snapshot.service, target)
-    if not (math.isfinite(snapshot.at_ms) and 0 < snapshot.period_ms <= 3.6e6 and snapshot.rate_per_s >= 0 and snapshot.routers >= 0):
-        raise DecodeError(f"snapshot of service {snapshot.service!r}: period, rate or routers out of range")
+    figures = (snapshot.rate_per_s, snapshot.routers, snapshot.t_ref_s, snapshot.output_tokens, snapshot.input_tokens)
+    if not (0 <= snapshot.at_ms <= _LATEST_MS and 0 < snapshot.period_ms <= _LONGEST_PERIOD_MS and all(0 <= v < _LARGEST for v in figures)):
+        raise DecodeError(f"snapshot of service {snapshot.service!r}: time, period, rate, routers, reference or tokens out of range")
     return snapshot
 
 
 def _check(service: str, target: TargetScore) -> None:
     positive = (target.time_s, target.service_s, target.capacity, target.cost_s)
-    ratios = (target.ramp, target.share, target.success, target.quality, target.headroom, target.score)
-    others = (target.in_flight, target.in_flight_mean, target.fail_s, target.usd, target.weight, target.n)
-    if not (all(0 < v < 1e9 for v in positive) and all(0 <= v <= 1 for v in ratios) and all(0 <= v < 1e9 for v in others)):
+    ratios = (target.ramp, target.share, target.success, target.quality, target.headroom, target.score, target.load, target.history, target.real_time)
+    others = (target.in_flight, target.in_flight_mean, target.oldest_open_ms, target.fail_s, target.quality_n, target.usd, target.weight, target.n)
+    if not (all(_SMALLEST < v < _LARGEST for v in positive) and all(0 <= v <= 1 for v in ratios) and all(0 <= v < _LARGEST for v in others)):
         raise DecodeError(f"snapshot of service {service!r}: target {target.id!r} has a figure out of range")
     for quantiles in (target.ttft_ms, target.tpot_ms):
-        if len(quantiles) not in {0, len(QUANTILES)} or list(quantiles) != sorted(quantiles):
-            raise DecodeError(f"snapshot of service {service!r}: quantiles of {target.id!r} must be {len(QUANTILES)} rising values or none")
+        if quantiles and (len(quantiles) != len(QUANTILES) or quantiles[0] < 0 or list(quantiles) != sorted(quantiles)):
+            raise DecodeError(f"snapshot of service {service!r}: quantiles of {target.id!r} must be {len(QUANTILES)} rising values from 0 on, or none")
