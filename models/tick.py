@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from routecast.models.errors import DecodeError
+
 
 class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Logged before the snapshots are published."""
@@ -33,6 +35,9 @@ def encode_tick(tick: TickRecord) -> bytes:
 def decode_tick(data: bytes) -> TickRecord:
     """The tick of a record.
 
-    Raises msgspec.DecodeError when it is none.
+    Raises DecodeError when it is none.
     """
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise DecodeError(f"not a tick: {error}") from error
