@@ -1,7 +1,7 @@
 """State of every target of a service as the fleet sees it: ok, degraded, open, recovering, unknown.
 
-A target opens when its breaker trips or when even the upper bound of its recent success ratio is below the failover threshold. It
-stays open 5 s, doubled with every further failure up to the configured longest wait, then is probed with a tenth of its share. A
+A target opens when its breaker trips or when even the upper bound of its recent success ratio, 429 apart, is below the failover
+threshold. It stays open 5 s, doubled with every further failure up to the configured longest wait, then is probed with a tenth of its share. A
 sequential probability ratio test (Wald 1945; good 98 %, bad 50 %, α = β = 1 %) closes it after seven clean successes, and its
 share ramps up over 30 s.
 """
@@ -9,13 +9,12 @@ share ramps up over 30 s.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routecast.analytics.breaker import MultiCusum
-from routecast.analytics.horizon import Horizon
+from routecast.analytics.horizon import Evidence, Horizon
 from routecast.analytics.interval import jeffreys_upper
 from routecast.models.snapshot import State
 
@@ -30,13 +29,6 @@ _SUCCESS_STEP, _FAILURE_STEP = math.log(0.98 / 0.5), math.log(0.02 / 0.5)
 _LEAST_N = 4
 _UPPER_LEVEL = 0.95
 _MOST_DOUBLINGS = 10
-
-
-class Outcomes(NamedTuple):
-    """New outcomes per target: failures count towards the breaker, 429 and the caller's own faults do not."""
-
-    ok: Floats
-    failed: Floats
 
 
 class Health:
@@ -63,16 +55,19 @@ class Health:
         self._ramp_from += [-math.inf] * more
         self.states += ["unknown"] * more
 
-    def update(self, now_ms: float, news: Outcomes, minute: Horizon, usual: Floats) -> Ints:
-        """Take new outcomes at a tick; which targets begin to be probed: their estimates restart, free of the outage."""
-        tripped = self._cusum.update(news.ok, news.failed, usual)
-        upper = jeffreys_upper(minute.evidence.ok, minute.evidence.failed, _UPPER_LEVEL)
-        below = (upper < self._threshold) & (minute.n >= _LEAST_N)
-        degraded = (minute.evidence.ok + minute.evidence.failed >= _LEAST_N) & (upper < self._degraded_below)
+    def update(self, now_ms: float, news: Evidence, minute: Horizon, usual: Floats) -> Ints:
+        """Take new outcomes at a tick; which targets begin to be probed: their estimates restart, free of the outage.
+
+        `minute` is the evidence of the last minute, `news` included; `usual` the long-run ratio of failures that a breaker counts.
+        """
+        recent, broken = minute.evidence, news.broken
+        tripped = self._cusum.update(news.ok, broken, usual)
+        below = (jeffreys_upper(recent.ok, recent.broken, _UPPER_LEVEL) < self._threshold) & (recent.ok + recent.broken >= _LEAST_N)
+        degraded = (jeffreys_upper(recent.ok, recent.failed, _UPPER_LEVEL) < self._degraded_below) & (minute.n >= _LEAST_N)
         probed: list[int] = []
         for i, state in enumerate(self.states):
             if state in {"open", "recovering"}:
-                if self._probe(i, now_ms, float(news.ok[i]), float(news.failed[i])):
+                if self._probe(i, now_ms, float(news.ok[i]), float(broken[i])):
                     probed.append(i)
             elif tripped[i] or below[i]:
                 self._open(i, now_ms)

@@ -21,6 +21,8 @@ class Evidence(NamedTuple):
 
     ok: Floats
     failed: Floats
+    limited: Floats
+    """Those of the failed that were 429: they say nothing of the target's health."""
     fail_s: Floats
     """Σ seconds of the failures."""
     quality_n: Floats
@@ -28,6 +30,11 @@ class Evidence(NamedTuple):
     latency_n: Floats
     sum_ln: Floats
     """Σ ln L of successes, L in seconds."""
+
+    @property
+    def broken(self) -> Floats:
+        """Failures that a breaker counts: errors and timeouts."""
+        return np.maximum(0.0, self.failed - self.limited)
 
 
 class Horizon:

@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 _LONG_PERIOD_S = 5.0
 _LONG_PERIOD_WEIGHT = 0.7
 _LEAST_RATE = 1.0
+_MINUTE_S = 60.0
 SURGE = 0.2
 """Relative change of the arrival rate that is published at once."""
 _SURGE_SIGMAS = 3.0
@@ -57,4 +58,17 @@ class MeanInFlight:
             self.values = np.concatenate([self.values, mean[len(self.values) :]])
         weight = _LONG_PERIOD_WEIGHT if elapsed_s >= _LONG_PERIOD_S else 1.0 - math.exp(-elapsed_s / _LONG_PERIOD_S)
         self.values = self.values + weight * (mean - self.values)
+        return self.values
+
+
+class MinuteUse:
+    """Requests that were started at every target in about the last minute: what rate limits are measured by."""
+
+    def __init__(self) -> None:
+        self.values: Floats = np.zeros(0)
+
+    def update(self, elapsed_s: float, started: Floats) -> Floats:
+        """Take the starts of the last `elapsed_s`; per second, fading with a time constant of a minute."""
+        faded = np.pad(self.values * math.exp(-elapsed_s / _MINUTE_S), (0, len(started) - len(self.values)))
+        self.values = faded + started / _MINUTE_S
         return self.values

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups, joined
 from routecast.analytics.cost import Estimates, Weights, expected_cost
-from routecast.analytics.health import Health, Outcomes
+from routecast.analytics.health import Health
 from routecast.analytics.horizon import Evidence, Horizon
 from routecast.analytics.load import LoadTracker
 from routecast.analytics.merge import SlotNews
 from routecast.analytics.pane import MILLION
-from routecast.analytics.rate import ArrivalRate, MeanInFlight
+from routecast.analytics.rate import ArrivalRate, MeanInFlight, MinuteUse
 from routecast.analytics.score import current_load, performance_score
 from routecast.analytics.service_time import ServiceTime, pooled_variance
 from routecast.analytics.shares import planned_shares
@@ -27,7 +27,7 @@ from routecast.analytics.tokens import ExpectedTokens
 from routecast.analytics.totals import difference
 from routecast.models.config import Config, TargetConfig
 from routecast.models.rows import SLOT_MS, TargetTotals
-from routecast.models.snapshot import RoutingSnapshot, TargetScore
+from routecast.models.snapshot import MAX_TARGETS, RoutingSnapshot, TargetScore
 
 Floats = NDArray[np.float64]
 
@@ -90,6 +90,7 @@ class ServiceAnalyst:
         self._health = Health(self._routing.failover_threshold, config.intervals.health_check_ms, self._routing.objective.success_ratio)
         self._arrivals = ArrivalRate()
         self._mean_in_flight = MeanInFlight()
+        self._use = MinuteUse()
         self._tokens = ExpectedTokens()
         self._groups: list[LatencyGroups] = []
         self._observed = False  # the first look finds all that happened before
@@ -106,15 +107,10 @@ class ServiceAnalyst:
             part.grow(n)
 
     def discover(self, totals: Mapping[str, TargetTotals]) -> None:
-        """Take in targets that events name and the configuration does not, with the defaults of the configuration."""
+        """Take in targets that events name and the configuration does not, with its defaults; as many as a snapshot may hold."""
         new = [t for name, t in sorted(totals.items()) if t.service == self.service and name not in self._index]
         if new:
-            self._grow(
-                [
-                    TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=self.service, region=t.region or None)
-                    for t in new
-                ]
-            )
+            self._grow([_configured(t) for t in new[: MAX_TARGETS - len(self._targets)]])
 
     def urgent(self, at_ms: float, totals: Mapping[str, TargetTotals]) -> bool:
         """Whether something happened since the last tick that should be published at once: a surge, or a target that fails."""
@@ -170,19 +166,17 @@ class ServiceAnalyst:
     def _learn(self, elapsed_s: float, at_ms: float, new: Sequence[TargetTotals], evidence: Evidence, groups: LatencyGroups) -> None:
         self._capacity.update(elapsed_s, groups)
         self._service_time.update(elapsed_s, groups)
+        long = self._history.evidence
+        usual = long.broken / np.maximum(1.0, long.ok + long.broken)
         for horizon in (self._steady, self._minute, self._history):
             horizon.update(elapsed_s, evidence)
-        for item in new:
-            self._tokens.update(elapsed_s / max(1, len(new)), item)
+        self._tokens.update(elapsed_s, new)
         arrived = sum(item.first_attempts for item in new)
         if self._surging(at_ms):
             self._arrivals.jump(self._newest_arrivals(at_ms) / (_SURGE_WINDOW_MS / 1000))
         else:
             self._arrivals.update(elapsed_s, self._period_ms / 1000, arrived)
-        long = self._history.evidence
-        usual = np.minimum(1.0, long.failed / np.maximum(1.0, self._history.n))
-        failed = np.array([item.error + item.timeout for item in new], float)
-        probed = self._health.update(at_ms, Outcomes(evidence.ok, failed), self._minute, usual)
+        probed = self._health.update(at_ms, evidence, self._minute, usual)
         if len(probed):
             self._service_time.forget(probed)
             self._steady.forget(probed)
@@ -210,7 +204,7 @@ class ServiceAnalyst:
         slots = range(int(at_ms - elapsed_s * 1000) // SLOT_MS * SLOT_MS + SLOT_MS, int(at_ms) + 1, SLOT_MS)
         now = self._load.in_flight().astype(float)
         mean = self._load.in_flight_at(slots).mean(axis=1) if slots else now
-        headroom = np.clip(1.0 - np.array([item.started for item in new], float) / elapsed_s / limits, 0.0, 1.0)
+        headroom = np.clip(1.0 - self._use.update(elapsed_s, np.array([item.started for item in new], float)) / limits, 0.0, 1.0)
         return _Plan(
             service_s, fit.capacity, estimates, cost_s, share, now, self._mean_in_flight.update(elapsed_s, mean),
             self._load.oldest_open_ms(at_ms), headroom, variance,
@@ -276,6 +270,10 @@ class ServiceAnalyst:
         return np.array([min(t.requests_per_min or math.inf, (t.tokens_per_min or math.inf) / tokens) / 60 for t in self._targets])
 
 
+def _configured(t: TargetTotals) -> TargetConfig:
+    return TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=t.service, region=t.region or None)
+
+
 def _failures(totals: TargetTotals | None) -> int:
     return totals.error + totals.timeout if totals else 0
 
@@ -287,6 +285,7 @@ def _evidence(new: Sequence[TargetTotals], groups: LatencyGroups, n: int) -> Evi
     return Evidence(
         ok=np.array([item.ok for item in new], float),
         failed=np.array([item.failed for item in new], float),
+        limited=np.array([item.rate_limited for item in new], float),
         fail_s=np.array([item.fail_us for item in new], float) / MILLION,
         quality_n=np.array([item.quality_n for item in new], float),
         quality_sum=np.array([item.quality_sum for item in new], float) / MILLION,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from routecast.analytics.pane import MILLION
 from routecast.models.rows import TargetTotals
@@ -16,13 +17,13 @@ class ExpectedTokens:
     def __init__(self) -> None:
         self._output_n = self._ln_output = self._input_n = self._input = 0.0
 
-    def update(self, elapsed_s: float, new: TargetTotals) -> None:
-        """Take what is new since `elapsed_s` ago, all targets together."""
+    def update(self, elapsed_s: float, new: Sequence[TargetTotals]) -> None:
+        """Take what is new of every target since `elapsed_s` ago."""
         decay = math.exp(-elapsed_s / _TAU_S)
-        self._output_n = self._output_n * decay + new.output_n
-        self._ln_output = self._ln_output * decay + new.ln_output_sum / MILLION
-        self._input_n = self._input_n * decay + new.input_n
-        self._input = self._input * decay + new.input_tokens
+        self._output_n = self._output_n * decay + sum(item.output_n for item in new)
+        self._ln_output = self._ln_output * decay + sum(item.ln_output_sum for item in new) / MILLION
+        self._input_n = self._input_n * decay + sum(item.input_n for item in new)
+        self._input = self._input * decay + sum(item.input_tokens for item in new)
 
     @property
     def output(self) -> float:
