@@ -13,6 +13,8 @@ RETRY_S = 2.0
 """What a failed attempt costs beside its own time."""
 _SLOPE = 4.0
 _LEAST_TIME_WEIGHT = 0.05
+_MOST_S = 1e8
+"""Dearer is all the same; a snapshot holds figures below 1e9."""
 
 
 class Weights(NamedTuple):
@@ -37,11 +39,11 @@ def expected_cost(e: Estimates, weights: Weights, seconds_per_usd: float) -> Flo
     """C per target, seconds: T + (1−s)/s·(T_fail + 2 s) + 4·T_ref·[w_rel/w_t·(s_max − s) + w_q/w_t·(q_max − q)] + price.
 
     The bracket is the slope of the published score, so the weights steer traffic as the score promises and vanish between equals;
-    the retry term is physical and never scaled. s must be in (0, 1].
+    the retry term is physical and never scaled. s must be in (0, 1]. Bounded by 1e8 s.
     """
     time_weight = max(_LEAST_TIME_WEIGHT, weights.response_time)
     reference = float(np.median(e.time_s))
     slope = weights.reliability / time_weight * (e.success.max() - e.success) + weights.quality / time_weight * (e.quality.max() - e.quality)
     retries = (1.0 - e.success) / e.success * (e.fail_s + RETRY_S)
     cost: Floats = e.time_s + retries + _SLOPE * reference * slope + e.usd * seconds_per_usd
-    return cost
+    return np.minimum(cost, _MOST_S)

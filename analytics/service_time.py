@@ -16,7 +16,10 @@ _TAU_S = 300.0
 _RECENT_TAU_S = 6.0
 _RESTART = 4.5
 _LEAST_RECENT = 2
-_LEAST_VARIANCE = 0.05
+_LEAST_VARIANCE, _MOST_VARIANCE = 0.05, 4.0
+"""Beyond the upper bound latencies have several causes (answers from a cache) and the mean of a lognormal would explode."""
+_LEAST_N = 1e-200
+"""Evidence that has faded below this is none; until then means outlive an idle night."""
 _UNKNOWN_S = 1.0
 """Service time where nothing at all is known yet."""
 
@@ -78,19 +81,19 @@ class ServiceTime:
         """
         rows = np.arange(len(fit.choice))
         n, e = self._long_n, self._long_e[rows, fit.choice]
-        known = n > 0
-        means = e / np.maximum(n, 1e-9)
+        known = n > _LEAST_N
+        means = e / np.maximum(n, _LEAST_N)
         middle = float(np.median(means[known])) if known.any() else math.log(_UNKNOWN_S) - variance / 2
         prior = np.array([_elsewhere(i, models, n, e, middle) for i in range(len(rows))])
         weight = 1.0 / learning_rate - 1.0
-        shrunk = np.where(known, (e + weight * prior) / np.maximum(n + weight, 1e-9), prior)
+        shrunk = np.where(known, (e + weight * prior) / np.maximum(n + weight, _LEAST_N), prior)
         return np.exp(shrunk + variance / 2)
 
 
 def pooled_variance(fit: Fit) -> float:
-    """Residual variance of a service: its targets' variances weighted by their evidence, at least 0.05."""
+    """Residual variance of a service: its targets' variances weighted by their evidence, 0.05..4."""
     total = float(fit.n.sum())
-    return max(_LEAST_VARIANCE, float((fit.n * fit.variance).sum()) / total) if total else _LEAST_VARIANCE
+    return min(_MOST_VARIANCE, max(_LEAST_VARIANCE, float((fit.n * fit.variance).sum()) / total)) if total else _LEAST_VARIANCE
 
 
 def _elsewhere(target: int, models: Ints, n: Floats, e: Floats, otherwise: float) -> float:
@@ -99,4 +102,4 @@ def _elsewhere(target: int, models: Ints, n: Floats, e: Floats, otherwise: float
     same = models == models[target]
     same[target] = False
     evidence = float(n[same].sum())
-    return float(e[same].sum()) / evidence if evidence > 0 else otherwise
+    return float(e[same].sum()) / evidence if evidence > _LEAST_N else otherwise
