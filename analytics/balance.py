@@ -39,7 +39,7 @@ class Table:
         self.weights = [share / total for share in shares] if total > 0 else [1.0 / len(index)] * len(index)
         self.cumulative = [*accumulate(self.weights)][:-1]
         self.scores = list(scores)
-        """Configured weight of each candidate × its score, for `weighted`; never all 0."""
+        """Configured weight of each candidate × its score, for `weighted`."""
         self.factors = list(factors)
         """Weighted sum of the four factors, for `greedy`."""
         self.explore = explore
@@ -107,7 +107,7 @@ def least_of_draws(table: Table, costs: Sequence[float], chosen: int) -> float:
     q = sum(compress(weights, map(cost.__le__, costs)))
     if costs.count(cost) > 1:
         q -= sum([weights[i] for i in range(chosen) if costs[i] == cost])
-    drawn = float(q**_DRAWS - max(0.0, q - weights[chosen]) ** _DRAWS)
+    drawn = min(1.0, float(q**_DRAWS - max(0.0, q - weights[chosen]) ** _DRAWS))  # q may exceed 1 by rounding
     return (1.0 - EXPLORE) * drawn + EXPLORE / len(costs) if table.explore else drawn
 
 
@@ -170,7 +170,13 @@ def _draw(weights: Sequence[float], rng: random.Random) -> Pick:
         return int(rng.random() * len(weights)), 1.0 / len(weights)
     cumulative = [*accumulate(weights)]
     best = min(bisect_right(cumulative, rng.random() * total), len(weights) - 1)
-    return best, weights[best] / total
+    return best, in_proportion(weights, best)
+
+
+def in_proportion(weights: Sequence[float], chosen: int) -> float:
+    """Probability of `chosen` in a draw in proportion to these weights; where all are 0, all are equally likely."""
+    total = sum(weights)
+    return weights[chosen] / total if total > 0 else 1.0 / len(weights)
 
 
 POLICIES: Mapping[str, Policy] = {

@@ -97,11 +97,11 @@ def candidates(view: View, routing: Routing, requirements: Requirements, tried: 
     if not qualified and requirements.strict:
         raise NoTarget(routing_service(view), {t.id: why_not(view, i, tried, fitness[i], requirements) for i, t in enumerate(view.targets)})
     chosen = qualified or healthy or untried
-    forced = "urgent" if requirements.urgency == "high" else "" if qualified else "unmet" if healthy else "fallback"
+    forced = "fallback" if not healthy else "unmet" if not qualified else "urgent" if requirements.urgency == "high" else ""
     made = Candidates(view, routing, requirements, chosen, fitness, forced, rng)
     liked = [i for i in chosen if matches(view.targets[i], requirements.preferred)]
     if liked and len(liked) < len(chosen):
-        made.preferred = Candidates(view, routing, requirements, liked, fitness, "preferred", rng)
+        made.preferred = Candidates(view, routing, requirements, liked, fitness, "preferred" if qualified else forced, rng)
     return made
 
 
@@ -130,7 +130,7 @@ def judge(view: View, i: int, requirements: Requirements) -> Fitness:
                 unmet.append(f"in time with only {probability:.0%} probability")
     if requirements.least_quality is not None:
         factor *= min(1.0, entry.quality / requirements.least_quality) if requirements.least_quality > 0 else 1.0
-        _compare("quality", entry.quality, requirements.least_quality, known=entry.quality_n > 0, unmet=unmet, unknown=unknown)
+        _compare("quality", entry.quality, requirements.least_quality, known=entry.quality_n > 0 or target.quality is not None, unmet=unmet, unknown=unknown)
     if requirements.reliability is not None:
         factor *= min(1.0, entry.success / requirements.reliability) if requirements.reliability > 0 else 1.0
         _compare("success ratio", entry.success, requirements.reliability, known=entry.n >= _LEAST_N, unmet=unmet, unknown=unknown)

@@ -17,7 +17,8 @@ _MOST_REPLICAS = 64.0
 _WIDEN_PERIODS = 2.0
 _ALONE_PERIODS = 10.0
 _RATE_TAU_S = 10.0
-_FLOOR = 0.5
+FLOOR = 0.5
+"""Below this utilisation a target is not cheaper for being emptier."""
 _DELAY_FROM = 0.8
 _DELAY_SLOPE = 5.0
 LOAD_NORM = 0.25
@@ -56,7 +57,7 @@ class Target(NamedTuple):
 
 def load_term(u: float) -> float:
     """Factor on the cost of a target at utilisation u ≥ 0: max(0.5, u)·(1 + 5·max(0, u − 0.8))."""
-    term = max(_FLOOR, u)
+    term = max(FLOOR, u)
     return term * (1.0 + _DELAY_SLOPE * (u - _DELAY_FROM)) if u > _DELAY_FROM else term
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from routecast.analytics.balance import least_of_draws
-from routecast.analytics.contention import LOAD_NORM, utilisation_behind
+from routecast.analytics.balance import in_proportion, least_of_draws
+from routecast.analytics.contention import FLOOR, LOAD_NORM, utilisation_behind
 from routecast.models.decision import Alternative, Decision, Explanation, Factors
+from routecast.models.snapshot import TargetScore
 
 if TYPE_CHECKING:
     from routecast.analytics.candidates import Candidates
@@ -36,7 +37,7 @@ def explain(candidates: Candidates, decision: Decision) -> Explanation:
     entry, fitness = view.entries[index], candidates.fitness[index]
     cost = decision.costs[decision.position]
     power = candidates.routing.factor_weights.current_load / LOAD_NORM
-    term = (cost / candidates.table.costs[decision.position]) ** (1.0 / power) if power > 0 else 1.0
+    term = (cost / candidates.table.costs[decision.position]) ** (1.0 / power) if power > 0 else FLOOR
     return Explanation(
         target=decision.target,
         provider=decision.provider,
@@ -51,7 +52,7 @@ def explain(candidates: Candidates, decision: Decision) -> Explanation:
         response_time_ms=entry.time_s * 1000 * max(1.0, utilisation_behind(term)),
         reliability=entry.success,
         quality=decision.quality,
-        factors=Factors(current_load=entry.load, history=_unit(entry.history), real_time=_unit(entry.real_time), requirements=_unit(fitness.factor)),
+        factors=Factors(current_load=_free(entry, term), history=_unit(entry.history), real_time=_unit(entry.real_time), requirements=_unit(fitness.factor)),
         reason=_reason(decision, cost),
         load_impact=f"{entry.in_flight:.0f} in flight of about {entry.capacity:.0f} it serves at once; one more is {1 / entry.capacity:.1%} of that",
         unmet=(*fitness.unmet, *(f"{name} not known yet" for name in fitness.unknown)),
@@ -95,8 +96,15 @@ def _chance(candidates: Candidates, decision: Decision, position: int) -> float:
     if decision.policy == "performance":
         return least_of_draws(table, decision.costs, position)
     if decision.policy == "weighted":
-        return table.scores[position] / sum(table.scores)
+        return in_proportion(table.scores, position)
+    if decision.policy == "configured":
+        return in_proportion([candidates.view.targets[i].weight for i in table.index], position)
     return 1.0 / len(table.index) if decision.policy == "random" else 0.0
+
+
+def _free(entry: TargetScore, term: float) -> float:
+    """The factor current_load as this router sees it; as published where the load is too low to act on the cost."""
+    return _unit(entry.load if term <= FLOOR + 1e-9 else 1.0 - utilisation_behind(term))
 
 
 def _unit(value: float) -> float:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -36,11 +38,11 @@ def _chances(policy: str, table: Table, own: Own) -> list[float]:
     return [logged.get(i, 0.0) for i in range(len(costs))]
 
 
-@pytest.mark.parametrize("policy", DRAWING)
-def test_draws_agree_with_the_logged_propensities(policy: str) -> None:
-    """400,000 draws, chi-square against the probability logged with each."""
+@pytest.mark.parametrize(("policy", "explore"), [*((policy, True) for policy in DRAWING), ("performance", False)])
+def test_draws_agree_with_the_logged_propensities(policy: str, explore: bool) -> None:
+    """400,000 draws, chi-square against the probability logged with each; costs with ties, one target without a share."""
     luck = random.Random(7)
-    table = _table([1.0, 1.0, 1.0, 2.0, 0.5, 3.0, 0.5, 1.5], [3, 1, 2, 1, 1, 0.1, 0.4, 1])
+    table = _table([1.0, 1.0, 1.0, 2.0, 0.5, 3.0, 0.5, 1.5], [3, 1, 2, 1, 1, 0.1, 0.0, 1], explore=explore)
     own = _own(8, luck)
     own.terms = [1.0] * 8
     costs, rule = costs_now(table, own), POLICIES[policy]
@@ -49,7 +51,7 @@ def test_draws_agree_with_the_logged_propensities(policy: str) -> None:
     for _ in range(DRAWS):
         position, propensity = rule(table, own, costs, luck)
         seen[position] += 1
-        logged[position] = propensity
+        assert logged.setdefault(position, propensity) == propensity
     places = sorted(logged)
     assert sum(logged.values()) == pytest.approx(1.0)
     assert chisquare([seen[i] for i in places], [logged[i] * DRAWS for i in places]).pvalue > 0.001
@@ -57,13 +59,42 @@ def test_draws_agree_with_the_logged_propensities(policy: str) -> None:
 
 @given(
     costs=st.lists(st.sampled_from([0.5, 1.0, 1.5, 2.0]), min_size=1, max_size=30),
-    shares=st.lists(st.floats(0.001, 1), min_size=30, max_size=30),
+    shares=st.lists(st.one_of(st.just(0.0), st.floats(1e-9, 1)), min_size=30, max_size=30),
     explore=st.booleans(),
 )
 def test_propensities_of_all_candidates_sum_to_one_even_with_ties(costs: list[float], shares: list[float], explore: bool) -> None:
-    """Ties of cost are broken by position, alike in the draw and in the closed form."""
-    table = _table(costs, shares[: len(costs)], explore=explore)
-    assert sum(least_of_draws(table, costs, i) for i in range(len(costs))) == pytest.approx(1.0)
+    """Ties of cost are broken by position, alike in the draw and in the closed form; what has no weight is never drawn but explored."""
+    shares = shares[: len(costs)]
+    table = _table(costs, shares, explore=explore)
+    chances = [least_of_draws(table, costs, i) for i in range(len(costs))]
+    assert sum(chances) == pytest.approx(1.0)
+    assert all(0 <= chance <= 1 for chance in chances)
+    if sum(shares) > 0 and len(costs) > 1:
+        weightless = [chance for chance, share in zip(chances, shares, strict=True) if share == 0]
+        assert weightless == pytest.approx([0.01 / len(costs) if explore else 0.0] * len(weightless), abs=1e-12)
+
+
+@given(
+    costs=st.lists(st.sampled_from([0.5, 1.0, 1.5]), min_size=2, max_size=5),
+    shares=st.lists(st.floats(0.01, 1), min_size=5, max_size=5),
+)
+def test_the_closed_form_is_that_of_all_outcomes_of_four_draws(costs: list[float], shares: list[float]) -> None:
+    """Every quadruple of draws, its probability, and the pair (cost, position) that wins it."""
+    table = _table(costs, shares[: len(costs)], explore=False)
+    chances = [0.0] * len(costs)
+    for drawn in itertools.product(range(len(costs)), repeat=4):
+        chances[min(drawn, key=lambda i: (costs[i], i))] += math.prod(table.weights[i] for i in drawn)
+    assert [least_of_draws(table, costs, i) for i in range(len(costs))] == pytest.approx(chances, abs=1e-12)
+
+
+def test_a_propensity_never_exceeds_one() -> None:
+    """Sums of weights may, by rounding; a log would refuse the event."""
+    luck = random.Random(1)
+    for _ in range(3000):
+        shares = [luck.random() for _ in range(luck.randrange(2, 6))] + [1e-9] * luck.randrange(0, 3)
+        costs = [1.0] * (len(shares) - 1) + [2.0]
+        table = _table(costs, shares, explore=False)
+        assert max(least_of_draws(table, costs, i) for i in range(len(costs))) <= 1.0
 
 
 @given(seed=st.integers(0, 10_000))
