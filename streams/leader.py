@@ -14,7 +14,7 @@ from routecast.analytics.details import DetailsBuilder
 from routecast.analytics.merge import Merge
 from routecast.analytics.snapshot import ServiceAnalyst, Tick
 from routecast.models.config import Config
-from routecast.models.rows import KEPT_MS
+from routecast.models.rows import KEPT_MS, TargetTotals
 from routecast.models.snapshot import encode_snapshot
 from routecast.models.tick import TickRecord, encode_tick
 from routecast.streams.topics import DETAILS, SCORES, TICKS, Topic
@@ -48,6 +48,7 @@ class Leader:
         self._merge.expire(now_ms - KEPT_MS)
         self._analysts = {service: ServiceAnalyst(service, config) for service in sorted(config.services)}
         self._details = DetailsBuilder(config)
+        self._totals: dict[str, TargetTotals] = {}
         self._period_ms = float(config.intervals.snapshot_ms)
         self._tick_ms = now_ms
         self._metrics_ms = float(config.intervals.metrics_ms)
@@ -58,25 +59,25 @@ class Leader:
         self._merge.add(key, value)
 
     def due(self, now_ms: float) -> bool:
-        """Whether to tick: the period is over, or traffic or failures have changed too much to wait for its end."""
-        if now_ms - self._tick_ms >= self._period_ms - 1e-6:
+        """Whether to tick: the period is over, or what `look` saw has changed too much to wait for its end.
+
+        A clock that was set back begins a new period.
+        """
+        if abs(now_ms - self._tick_ms) >= self._period_ms - 1e-6:
             return True
-        totals = self._merge.target_totals()
-        return any(analyst.urgent(now_ms, totals) for analyst in self._analysts.values())
+        return any(analyst.urgent(now_ms, self._totals) for analyst in self._analysts.values())
 
     def look(self, now_ms: float) -> None:
         """Count what is new without publishing, so that `due` can see a surge."""
-        news = self._merge.take_news()
+        news, self._totals = self._merge.take_news(), self._merge.target_totals()
         for analyst in self._analysts.values():
+            analyst.discover(self._totals)
             analyst.observe(now_ms, news)
 
     def tick(self, now_ms: float) -> list[Message]:
         """Advance to this time (epoch ms) and say what to publish: the tick first, then the snapshots, then details when they are due."""
         self._seq += 1
         self._tick_ms = now_ms
-        totals = self._merge.target_totals()
-        for analyst in self._analysts.values():
-            analyst.discover(totals)
         self.look(now_ms)
         self._merge.expire(now_ms - KEPT_MS)
         messages: list[Message] = []
@@ -85,7 +86,7 @@ class Leader:
         tick = Tick(self._term, self._seq, now_ms, self._merge.routers(now_ms))
         snapshots: list[Message] = []
         for service, analyst in self._analysts.items():
-            snapshots.append(Message(SCORES, service.encode(), encode_snapshot(analyst.tick(tick, totals, self._details.quantiles))))
+            snapshots.append(Message(SCORES, service.encode(), encode_snapshot(analyst.tick(tick, self._totals, self._details.quantiles))))
         record = TickRecord(
             term=self._term, seq=self._seq, at_ms=now_ms, offsets=self._merge.offsets, routers=tick.routers, config_version=self._config.version,
             sha256={message.key.decode(): sha256(message.value).hexdigest() for message in snapshots},

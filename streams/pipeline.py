@@ -6,25 +6,29 @@ run exactly this code.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 from routecast.analytics.fold import PartitionFold
 from routecast.models.config import Config
 from routecast.models.details import Details
+from routecast.models.errors import DecodeError
 from routecast.models.events import decode_events
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.emitter import Emitter
 from routecast.streams.leader import Leader
 from routecast.streams.memory import MemoryLog, Record
 from routecast.streams.router import Router
-from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, PANES, SCORES
+from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, PANES, SCORES, Topic
 
 FLUSH_MS = 500.0
-"""How often changed rows are written, and how often the leader looks for a reason to publish early."""
+"""How often at least changed rows are written, and the leader looks for a reason to publish early."""
 STATS_MS = 10_000.0
 """How often routers give a sign of life."""
 _KEPT = 1_000
 """Records of each partition that stay on the embedded log after they were read."""
+
+Published = TypeVar("Published")
 
 
 class News(NamedTuple):
@@ -35,10 +39,15 @@ class News(NamedTuple):
 
 
 class Pipeline:
-    """Stages of the pipeline around one log; call them in the order of the data, as often as the driver likes."""
+    """Stages of the pipeline around one log; call them in the order of the data, as often as the driver likes.
+
+    A record that cannot be read goes to the dead letters and spoils nothing else.
+    """
 
     def __init__(self, config: Config, log: MemoryLog, now_ms: float, *, partitions: int = 1) -> None:
         self.log = log
+        self.flush_ms = min(FLUSH_MS, float(config.intervals.snapshot_ms))
+        """How often to flush and to lead."""
         self._folds = [PartitionFold(partition) for partition in range(partitions)]
         self.leader = Leader(config, term=1, now_ms=now_ms)
         self._read: dict[tuple[str, int], int] = {}
@@ -59,7 +68,7 @@ class Pipeline:
                 events, bad = decode_events(record.value or b"")
                 fold.apply(record.offset, record.append_ms, events, len(bad))
                 for item in bad:
-                    self.log.append(DEADLETTER, item.raw, key=f"{EVENTS}/{fold.partition}/{record.offset}: {item.reason}".encode())
+                    self._bury(EVENTS, fold.partition, record.offset, item.raw, item.reason)
 
     def flush(self) -> None:
         """Write changed rows and let the leader read them."""
@@ -68,7 +77,10 @@ class Pipeline:
                 for key, value in fold.flush():
                     self.log.append(PANES, value, key=key, partition=fold.partition)
             for row in self._new(PANES, fold.partition):
-                self.leader.take(row.key, row.value)
+                try:
+                    self.leader.take(row.key, row.value)
+                except DecodeError as error:
+                    self._bury(PANES, fold.partition, row.offset, row.value, str(error))
         self.log.trim(_KEPT)
 
     def lead(self, now_ms: float) -> bool:
@@ -82,19 +94,25 @@ class Pipeline:
 
     def news(self) -> News:
         """What was published since the last call."""
-        return News(
-            [decode_snapshot(record.value or b"") for record in self._new(SCORES, 0)],
-            [Details.decode(record.value or b"") for record in self._new(DETAILS, 0)],
-        )
+        return News(list(self._decoded(SCORES, decode_snapshot)), list(self._decoded(DETAILS, Details.decode)))
 
-    def _new(self, topic: str, partition: int) -> list[Record]:
-        start = self._read.get((topic, partition), 0)
-        found: list[Record] = []
-        while records := self.log.read(topic, partition, start):
-            found += records
-            start = records[-1].offset + 1
-        self._read[topic, partition] = start
-        return found
+    def _decoded(self, topic: Topic, decode: Callable[[bytes], Published]) -> Iterator[Published]:
+        for record in self._new(topic, 0):
+            try:
+                yield decode(record.value or b"")
+            except DecodeError as error:
+                self._bury(topic, 0, record.offset, record.value, str(error))
+
+    def _bury(self, topic: Topic, partition: int, offset: int, value: bytes | None, reason: str) -> None:
+        self.log.append(DEADLETTER, value, key=f"{topic}/{partition}/{offset}: {reason}".encode())
+
+    def _new(self, topic: Topic, partition: int) -> Iterator[Record]:
+        """Records that were not read yet; each counts as read once it was handed out."""
+        place = (topic, partition)
+        while records := self.log.read(topic, partition, self._read.get(place, 0)):
+            for record in records:
+                self._read[place] = record.offset + 1
+                yield record
 
 
 def deliver(router: Router, news: News) -> None:

@@ -14,13 +14,13 @@ import random
 from functools import partial
 
 from routecast.analytics.simulator import EventQueue, Scheduled
-from routecast.models.config import Config
+from routecast.models.config import Config, Intervals
 from routecast.models.details import Details
 from routecast.models.errors import ConfigError
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.emitter import LINGER_MS, Emitter
 from routecast.streams.memory import MemoryLog
-from routecast.streams.pipeline import FLUSH_MS, STATS_MS, News, Pipeline, deliver
+from routecast.streams.pipeline import STATS_MS, News, Pipeline, deliver
 from routecast.streams.router import Router
 
 _DEADLINES_MS = 250.0
@@ -47,7 +47,7 @@ class Fleet:
     Args:
         config: targets and policy.
         routers: how many routers, each with an emitter of its own.
-        period_ms: time between snapshots; the configured one where None.
+        period_ms: time between snapshots, 100 ms to 1 h; the configured one where None.
         start_ms: epoch milliseconds at which virtual time begins.
         seed: of all randomness.
         service: which service; may be left out where the configuration has only one.
@@ -64,7 +64,8 @@ class Fleet:
         service: str | None = None, policy: str | None = None, partitions: int = 1, lag_ms: float = 200.0, queue: EventQueue | None = None,
     ) -> None:  # fmt: skip
         if period_ms is not None:
-            config = config.model_copy(update={"intervals": config.intervals.model_copy(update={"snapshot_ms": period_ms})})
+            intervals = Intervals.model_validate(config.intervals.model_dump() | {"snapshot_ms": period_ms})
+            config = config.model_copy(update={"intervals": intervals})
         self.config = config
         self.service = service or _only_service(config)
         self.queue = queue if queue is not None else EventQueue(start_ms)
@@ -78,7 +79,7 @@ class Fleet:
         rng = random.Random(seed)
         self._routers = [self._new_router(i, rng.getrandbits(64), policy) for i in range(routers)]
         self._announce()
-        self.queue.after(FLUSH_MS, self._flush)
+        self.queue.after(self.pipeline.flush_ms, self._flush)
         self.queue.after(_DEADLINES_MS, self._end_overdue)
 
     def _new_router(self, i: int, seed: int, policy: str | None) -> Router:
@@ -121,7 +122,7 @@ class Fleet:
         self.pipeline.fold()
 
     def _flush(self) -> None:
-        self.queue.after(FLUSH_MS, self._flush)
+        self.queue.after(self.pipeline.flush_ms, self._flush)
         self.pipeline.flush()
         if self.pipeline.lead(self.queue.now_ms):
             news = self.pipeline.news()
