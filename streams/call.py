@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
@@ -13,12 +13,14 @@ from routecast.models.events import Completed, DecisionRef, Limits, Outcome
 if TYPE_CHECKING:
     from routecast.streams.router import Router
 
+_OUTCOMES = frozenset(get_args(Outcome))
+
 
 class Call:
     """A call that has been started; reports its end exactly once, whatever is called afterwards."""
 
     __slots__ = (
-        "_cost_usd", "_done", "_input_tokens", "_output_tokens", "_quality", "_ref", "_router", "_satisfaction", "_ttft_ms",
+        "_cost_usd", "_done", "_input_tokens", "_output_tokens", "_owner", "_quality", "_ref", "_router", "_satisfaction", "_ttft_ms",
         "attempt", "completed_at_ms", "decision", "index", "limits", "request_id", "retry_after_ms", "started_at_ms", "started_s",
     )  # fmt: skip
 
@@ -38,6 +40,7 @@ class Call:
         self.retry_after_ms: float | None = None
         self._ref = ref
         self._done = False
+        self._owner = router.emitter.name
         self._ttft_ms: float | None = None
         self._input_tokens: int | None = None
         self._output_tokens: int | None = None
@@ -48,8 +51,7 @@ class Call:
     def first_chunk(self, after_ms: float | None = None) -> None:
         """Note that the first chunk of the answer is here, or came `after_ms` after the start. The first note counts."""
         if self._ttft_ms is None:
-            measured_ms = (self._router.clock.monotonic_s() - self.started_s) * 1000.0 if after_ms is None else after_ms
-            self._ttft_ms = max(0.0, measured_ms)
+            self._ttft_ms = max(0.0, (self._router.clock.monotonic_s() - self.started_s) * 1000.0) if after_ms is None else after_ms
 
     def tokens(self, *, input: int | None = None, output: int | None = None) -> None:  # noqa: A002 - the field's word
         """Note how many tokens went in and came out."""
@@ -81,19 +83,24 @@ class Call:
         return msgspec.json.encode((self.request_id, self.decision.target, self.completed_at_ms)).decode()
 
     def finish(self, outcome: Outcome = "ok", *, error_type: str = "", http_status: int | None = None) -> None:
-        """Report the end. The first end counts; later ones do nothing. Never raises."""
-        if self._done:
+        """Report the end. The first end counts; later ones do nothing, nor does a forked child that inherited the call. Never raises.
+
+        An `outcome` that does not exist counts as `error`.
+        """
+        router, decision = self._router, self.decision
+        emitter = router.emitter
+        if self._done or self._owner != emitter.name:
             return
         self._done = True
-        router, decision = self._router, self.decision
+        if not isinstance(outcome, str) or outcome not in _OUTCOMES:
+            emitter.complain(f"was given the outcome {outcome!r:.80}, which counts as an error: give one of {sorted(_OUTCOMES)}")
+            outcome = "error"
         duration_ms = max(0.0, (router.clock.monotonic_s() - self.started_s) * 1000.0)
         self.completed_at_ms = self.started_at_ms + duration_ms
-        emitter = router.emitter
         event = Completed(
             at_ms=self.completed_at_ms, emitter=emitter.name, request_id=self.request_id, attempt=self.attempt, target=decision.target,
             service=decision.service, started_at_ms=self.started_at_ms, duration_ms=duration_ms, outcome=outcome,
-            start_reported=not (emitter.dropped and emitter.start_was_dropped(self.request_id, self.attempt)), ttft_ms=self._ttft_ms,
-            error_type=error_type, http_status=http_status, retry_after_ms=self.retry_after_ms, input_tokens=self._input_tokens,
+            ttft_ms=self._ttft_ms, error_type=error_type, http_status=http_status, retry_after_ms=self.retry_after_ms, input_tokens=self._input_tokens,
             output_tokens=self._output_tokens, cost_usd=self._cost_usd, quality=self._quality, satisfaction=self._satisfaction,
             limits=self.limits, decision=self._ref,
         )  # fmt: skip
@@ -102,7 +109,10 @@ class Call:
 
 
 class Track:
-    """Reports the end of a call however the block is left: normally `ok`, by timeout, by cancellation, or `error`."""
+    """Reports the end of a call however the block is left: normally `ok`, by timeout, by cancellation, or `error`.
+
+    A time limit belongs inside the block: `asyncio.timeout` around it cancels the block, and that is what is reported.
+    """
 
     __slots__ = ("_call", "_decision", "_router")
 

@@ -16,6 +16,7 @@ from routecast.streams.clock import SystemClock
 from routecast.streams.configuration import load_config
 from routecast.streams.embedded import Embedded
 from routecast.streams.emitter import Emitter
+from routecast.streams.fork import renew_after_fork
 from routecast.streams.router import Router
 
 FIRST_SNAPSHOT_S = 5.0
@@ -27,6 +28,10 @@ class _Shared:
     """Embedded pipelines of this process by name, each for as long as somebody uses it."""
 
     def __init__(self) -> None:
+        self._begin()
+        renew_after_fork(self, _Shared._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[str, tuple[Embedded, int]] = {}
 
@@ -38,9 +43,11 @@ class _Shared:
             self._running[url] = (embedded, users + 1)
             return embedded
 
-    def leave(self, url: str, timeout_s: float) -> bool:
+    def leave(self, url: str, embedded: Embedded, timeout_s: float) -> bool:
         with self._lock:
-            embedded, users = self._running[url]
+            running, users = self._running.get(url, (None, 0))
+            if running is not embedded:
+                return False
             if users > 1:
                 self._running[url] = (embedded, users - 1)
                 return True
@@ -68,18 +75,23 @@ class Connection:
         try:
             self._router = self._embedded.router(self._service, self._rng, self._policy)
         except BaseException:
-            _shared.leave(self._url, CLOSE_S)
+            _shared.leave(self._url, self._embedded, CLOSE_S)
             raise
         return self._router
 
     def _close(self) -> None:
-        if self._embedded is not None and self._router is not None:
-            self._embedded.release(self._router.emitter, self._router)
-            _shared.leave(self._url, CLOSE_S)
+        embedded, self._embedded = self._embedded, None
+        if embedded is not None and self._router is not None:
+            embedded.release(self._router.emitter, self._router)
+            _shared.leave(self._url, embedded, CLOSE_S)
 
     def __enter__(self) -> Router:
         router = self._open()
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self._close()
+            raise
         return router
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -87,7 +99,11 @@ class Connection:
 
     async def __aenter__(self) -> Router:
         router = self._open()
-        await asyncio.to_thread(self._wait)
+        try:
+            await asyncio.to_thread(self._wait)
+        except BaseException:
+            self._close()
+            raise
         return router
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -117,7 +133,7 @@ def open_emitter(url: str, config: Config | str | Path | None, rng: random.Rando
 
     def close(timeout_s: float) -> bool:
         embedded.release(emitter)
-        return _shared.leave(url, timeout_s)
+        return _shared.leave(url, embedded, timeout_s)
 
     emitter.on_close(close)
     return emitter

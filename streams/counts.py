@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 
-from routecast.models.events import DecisionCount
+from routecast.models.events import DecisionCount, RouterStats
+from routecast.streams.emitter import Emitter
 
 
 class RouterCounts:
-    """Counters of one router for one service."""
+    """Counters of one router for one service, by policy."""
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self.outcomes: Counter[str] = Counter()
-        """Ended calls."""
-        self.reasons: Counter[str] = Counter()
-        """Decisions that were not a plain draw."""
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Ended calls by policy and outcome."""
+        self.reasons: Counter[tuple[str, str]] = Counter()
+        """Decisions that were not a plain draw, by policy and reason."""
 
-    def take(self, policy: str) -> tuple[DecisionCount, ...]:
-        """The counts, which begin anew."""
-        outcomes, self.outcomes = self.outcomes, Counter()
-        reasons, self.reasons = self.reasons, Counter()
-        ended = [DecisionCount(service=self._service, policy=policy, count=n, outcome=name) for name, n in sorted(outcomes.items())]
-        return (*ended, *(DecisionCount(service=self._service, policy=policy, count=n, reason=name) for name, n in sorted(reasons.items())))
+    def report(self, now_ms: float, emitter: Emitter, snapshot_age_ms: float | None) -> RouterStats:
+        """The counts since the last report, which begin anew: the sign of life that `emitter` sends."""
+        counts = [
+            *(DecisionCount(service=self._service, policy=policy, count=n, outcome=name) for (policy, name), n in sorted(self.outcomes.items())),
+            *(DecisionCount(service=self._service, policy=policy, count=n, reason=name) for (policy, name), n in sorted(self.reasons.items())),
+        ]
+        self.outcomes, self.reasons = Counter(), Counter()
+        return RouterStats(
+            at_ms=now_ms, emitter=emitter.name, services=(self._service,), decisions=tuple(counts), snapshot_age_ms=snapshot_age_ms, dropped=emitter.dropped
+        )

@@ -5,16 +5,18 @@ Nothing outlives the process, and a forked child has no pipeline: it must connec
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import threading
 
 from routecast.models.config import Config
+from routecast.models.details import Details
+from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter
+from routecast.streams.fork import renew_after_fork
 from routecast.streams.memory import MemoryLog
-from routecast.streams.pipeline import FLUSH_MS, STATS_MS, Pipeline, deliver
+from routecast.streams.pipeline import STATS_MS, News, Pipeline, deliver
 from routecast.streams.router import Router
 
 _log = logging.getLogger(__name__)
@@ -26,18 +28,23 @@ class Embedded:
     def __init__(self, config: Config, clock: Clock, *, partitions: int = 1) -> None:
         self.config = config
         self.clock = clock
-        now_ms = clock.now_ms()
-        self._pipeline = Pipeline(config, MemoryLog(clock), now_ms, partitions=partitions)
-        self._emitters: list[Emitter] = []
-        self._routers: list[Router] = []
-        self._flush_at_ms = now_ms + FLUSH_MS
-        self._stats_at_ms = now_ms
-        self._members = threading.Lock()
-        self._woken = threading.Event()
+        self._pipeline = Pipeline(config, MemoryLog(clock), clock.now_ms(), partitions=partitions)
+        self._flush_at_s = clock.monotonic_s() + self._pipeline.flush_ms / 1000
+        self._stats_at_s = clock.monotonic_s()
+        self._snapshots: dict[str, RoutingSnapshot] = {}
+        self._details: dict[str, Details] = {}
         self._closing = False
-        self._published = threading.Event()
+        self._begin()
+        renew_after_fork(self, Embedded._begin)
         self._thread = threading.Thread(target=self._run, name="routecast-embedded", daemon=True)
         self._thread.start()
+
+    def _begin(self) -> None:
+        self._emitters: list[Emitter] = []
+        self._routers: list[Router] = []
+        self._members = threading.Lock()
+        self._woken = threading.Event()
+        self._published = threading.Event()
 
     def emitter(self, rng: random.Random) -> Emitter:
         """A new emitter of this pipeline."""
@@ -47,11 +54,13 @@ class Embedded:
         return emitter
 
     def router(self, service: str, rng: random.Random, policy: str | None = None) -> Router:
-        """A new router of this pipeline, with an emitter of its own."""
-        router = Router(self.config, service, self.emitter(rng), self.clock, rng, policy=policy)
+        """A new router of this pipeline, with an emitter of its own; it begins with the newest snapshot there is."""
+        router = Router(self.config, service, Emitter(self.clock, rng, wake=self._wake), self.clock, rng, policy=policy)
         with self._members:
+            deliver(router, News(list(self._snapshots.values()), list(self._details.values())))
+            self._emitters.append(router.emitter)
             self._routers.append(router)
-            self._stats_at_ms = self.clock.now_ms()
+            self._stats_at_s = self.clock.monotonic_s()
         self._woken.set()
         return router
 
@@ -62,12 +71,11 @@ class Embedded:
     def release(self, emitter: Emitter, router: Router | None = None) -> None:
         """Take an emitter, and its router, out of the pipeline after delivering what waits."""
         with self._members:
-            self._pipeline.send(emitter)
-            with contextlib.suppress(ValueError):
+            if emitter in self._emitters:
+                self._pipeline.send(emitter)
                 self._emitters.remove(emitter)
-            if router is not None:
-                with contextlib.suppress(ValueError):
-                    self._routers.remove(router)
+            if router in self._routers:
+                self._routers.remove(router)
 
     def close(self, timeout_s: float) -> bool:
         """Deliver what waits and stop; whether the thread ended in time."""
@@ -84,31 +92,39 @@ class Embedded:
         while not self._closing:
             self._woken.wait(LINGER_MS / 1000)
             self._woken.clear()
-            try:
-                self.step()
-            except Exception:  # noqa: BLE001 - the thread must go on; what failed is logged and tried again
-                _log.exception("the embedded pipeline skipped a step; routers go on with their last snapshot")
+            self._try_step()
+        self._try_step()
+
+    def _try_step(self) -> None:
+        try:
+            self.step()
+        except Exception:  # noqa: BLE001 - the thread must go on; what failed is logged, the record behind it left out
+            _log.exception("the embedded pipeline skipped a step; routers go on with their last snapshot")
 
     def step(self) -> None:
         """Do everything that is due."""
-        now_ms = self.clock.now_ms()
+        now_s = self.clock.monotonic_s()
         with self._members:
-            emitters, routers = list(self._emitters), list(self._routers)
-            for router in routers:
+            for router in self._routers:
                 router.end_overdue()
-                if now_ms >= self._stats_at_ms:
+                if now_s >= self._stats_at_s:
                     router.emitter.emit(router.stats())
-            for emitter in emitters:
+            if now_s >= self._stats_at_s:
+                self._stats_at_s = now_s + STATS_MS / 1000
+            for emitter in self._emitters:
                 self._pipeline.send(emitter)
-        if now_ms >= self._stats_at_ms:
-            self._stats_at_ms = now_ms + STATS_MS
         self._pipeline.fold()
-        if now_ms >= self._flush_at_ms:
-            self._flush_at_ms = now_ms + FLUSH_MS
+        if now_s >= self._flush_at_s or self._closing:
+            self._flush_at_s = now_s + self._pipeline.flush_ms / 1000
             self._pipeline.flush()
-            self._pipeline.lead(now_ms)
-        news = self._pipeline.news()
-        for router in routers:
-            deliver(router, news)
+            self._pipeline.lead(self.clock.now_ms())
+        self._deliver(self._pipeline.news())
+
+    def _deliver(self, news: News) -> None:
+        with self._members:
+            self._snapshots |= {snapshot.service: snapshot for snapshot in news.snapshots}
+            self._details |= {details.service: details for details in news.details}
+            for router in self._routers:
+                deliver(router, news)
         if news.snapshots:
             self._published.set()

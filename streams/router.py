@@ -4,7 +4,8 @@ Delivery: snapshots arrive in any order and number; the newest (term, seq) count
 Lost in a crash of this process: nothing but its own in-flight counts; its open requests are booked `lost` by the fold.
 
 When snapshots stay away: up to 2 periods nothing changes; up to 10 the averages of the last one count; beyond, the router's own
-measurements. It never fails for lack of a snapshot.
+measurements, where the policy would have read the snapshot. It never fails for lack of a snapshot. A forked child goes on with the
+snapshot it has and with nothing in flight.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import os
 import random
 import threading
 from array import array
-from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from heapq import heappop, heappush
+from numbers import Real
 from pathlib import Path
+from typing import NamedTuple
 
 from routecast.analytics.balance import POLICIES, Own, Policy, costs_now, update_peak_ewma
-from routecast.analytics.candidates import Candidates, bootstrap, candidates, view_of
+from routecast.analytics.candidates import Candidates, View, bootstrap, candidates, view_of
 from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Contention, OwnRate, Target
 from routecast.models.config import Config
 from routecast.models.decision import Decision
@@ -31,16 +32,30 @@ from routecast.models.events import Outcome, RouterStats, Started, Urgency
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.call import Call, Track
+from routecast.streams.changes import Changes
 from routecast.streams.clock import Clock
 from routecast.streams.counts import RouterCounts
+from routecast.streams.deadlines import Deadlines
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
 
 _CLASSES = 512
 """Classes of requirements whose candidates are kept per snapshot."""
-_CHANGES = 100_000
 _FAILURE_MS = 2_000.0
 _PREFERRED_FACTOR = 1.5
+_LONGEST_DEADLINE_MS = 864e5
+_READ_SNAPSHOT = frozenset({"performance", "weighted", "greedy"})
+"""Policies that make nothing of an old snapshot."""
+
+
+class _Present(NamedTuple):
+    """All that follows from one snapshot, exchanged as a whole while other threads decide."""
+
+    view: View
+    version: tuple[int, int]
+    plain: Candidates
+    """For requests that ask for nothing."""
+    classes: dict[object, Candidates]
 
 
 class Router:
@@ -76,12 +91,9 @@ class Router:
         self._rate = OwnRate()
         self._refreshed_ms = clock.now_ms()
         self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
-        self._changes: deque[tuple[float, int, int]] = deque(maxlen=_CHANGES)
-        self._deadlines: list[tuple[float, int, Call]] = []
-        self._counts = RouterCounts(service)
         self._details: Details | None = None
-        self._fresh_lock()
-        renew_after_fork(self._fresh_lock)
+        self._begin()
+        renew_after_fork(self, Router._begin_anew)
         self._set_policy(policy or self._routing.policy)
         self._use(None, clock.now_ms(), math.inf, self._contention.own)
         self._refresh(clock.now_ms())
@@ -108,8 +120,18 @@ class Router:
 
         return open_router(url, config, service, policy, rng, os.environ)
 
-    def _fresh_lock(self) -> None:
+    def _begin(self) -> None:
         self._lock = threading.Lock()
+        self._deadlines = Deadlines()
+        self._counts = RouterCounts(self.name_of_service)
+        self._changes = Changes()
+
+    def _begin_anew(self) -> None:
+        """In a forked child: its siblings must not draw what it draws, and the open calls are the parent's to end."""
+        self._rng.seed()
+        self._begin()
+        for i in [i for i, n in enumerate(self._contention.own) for _ in range(n)]:
+            self._contention.finished(i)
 
     def _set_policy(self, name: str) -> None:
         known = POLICIES.get(name)
@@ -120,36 +142,20 @@ class Router:
         self._configured_policy: tuple[str, Policy] = ("performance" if name == "auto" else name, known)
 
     def _use(self, snapshot: RoutingSnapshot | None, at_ms: float, period_ms: float, own_at_publish: Sequence[int]) -> None:
-        self._view = view_of(snapshot, self._targets, self._bootstrap)
-        self._version = snapshot.version if snapshot else (0, 0)
-        self._cache: dict[object, Candidates] = {}
-        self._plain = candidates(self._view, self._routing, NONE, (), self._rng)
-        loads = [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in self._view.entries]
+        view = view_of(snapshot, self._targets, self._bootstrap)
+        plain = candidates(view, self._routing, NONE, (), self._rng)
+        self._present = _Present(view, snapshot.version if snapshot else (0, 0), plain, {})
+        loads = [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in view.entries]
         self._contention.take(at_ms, period_ms, loads, own_at_publish)
-
-    def _choose_policy(self, now_ms: float) -> None:
-        self._stale = self._contention.alone(now_ms)
-        self._policy_name, self._policy = ("peak_ewma", POLICIES["peak_ewma"]) if self._stale else self._configured_policy
 
     def apply(self, snapshot: RoutingSnapshot) -> bool:
         """Take a snapshot; whether it is used. A foreign or older one is ignored."""
-        if snapshot.service != self.name_of_service or snapshot.version <= self._version:
-            return False
-        self._take(snapshot)
-        return True
-
-    def _take(self, snapshot: RoutingSnapshot) -> None:
         with self._lock:
-            changes = self._changes
-            own_at_publish = list(self._contention.own)
-            for at_ms, i, change in reversed(changes):
-                if at_ms <= snapshot.at_ms:
-                    break
-                own_at_publish[i] -= change
-            while changes and changes[0][0] <= snapshot.at_ms:
-                changes.popleft()
-            self._use(snapshot, snapshot.at_ms, snapshot.period_ms, own_at_publish)
+            if snapshot.service != self.name_of_service or snapshot.version <= self._present.version:
+                return False
+            self._use(snapshot, snapshot.at_ms, snapshot.period_ms, self._changes.undone(self._contention.own, snapshot.at_ms))
             self._refresh(self.clock.now_ms())
+            return True
 
     def _refresh(self, now_ms: float) -> None:
         elapsed_s = (now_ms - self._refreshed_ms) / 1000.0
@@ -157,9 +163,10 @@ class Router:
             self._rate.refresh(elapsed_s)
             self._refreshed_ms = now_ms
         self._refresh_at_ms = now_ms + REFRESH_MS
-        snapshot = self._view.snapshot
+        snapshot = self._present.view.snapshot
         self._contention.refresh(now_ms, self._rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0)
-        self._choose_policy(now_ms)
+        self._stale = self._configured_policy[0] in _READ_SNAPSHOT and self._contention.alone(now_ms)
+        self._policy_name, self._policy = ("peak_ewma", POLICIES["peak_ewma"]) if self._stale else self._configured_policy
 
     def choose(self, requirements: Requirements | None = None, *, tried: Collection[str] = ()) -> Decision:
         """Choose a target; synchronous, microseconds, no I/O.
@@ -170,7 +177,8 @@ class Router:
         if self.clock.now_ms() >= self._refresh_at_ms:
             with self._lock:
                 self._refresh(self.clock.now_ms())
-        found = self._plain if requirements is None and not tried else self._candidates(requirements or NONE, tried)
+        present = self._present
+        found = present.plain if requirements is None and not tried else self._candidates(present, requirements or NONE, tried)
         table = found.table
         costs = costs_now(table, self._own)
         if found.preferred is not None:
@@ -180,10 +188,11 @@ class Router:
         i = table.index[position]
         forced = "stale" if self._stale else found.forced
         if forced:
-            self._counts.reasons[forced] += 1
+            with self._lock:
+                self._counts.reasons[self._policy_name, forced] += 1
         return Decision(
-            config=self._targets[i], policy=self._policy_name, snapshot=self._version, propensity=propensity, candidates=found.mask, forced=forced,
-            entry=self._view.entries[i], costs=array("d", costs), position=position, source=found,
+            config=self._targets[i], policy=self._policy_name, snapshot=present.version, propensity=propensity, candidates=found.mask, forced=forced,
+            entry=present.view.entries[i], costs=array("d", costs), position=position, source=found,
         )  # fmt: skip
 
     def _prefer(self, everyone: Candidates, preferred: Candidates, costs: list[float]) -> tuple[Candidates, list[float]]:
@@ -193,15 +202,15 @@ class Router:
         others = [cost for cost, i in zip(costs, everyone.table.index, strict=True) if i not in among]
         return (preferred, liked) if min(liked) <= _PREFERRED_FACTOR * min(others) else (everyone, costs)
 
-    def _candidates(self, requirements: Requirements, tried: Collection[str]) -> Candidates:
+    def _candidates(self, present: _Present, requirements: Requirements, tried: Collection[str]) -> Candidates:
         key: object = (requirements.key, frozenset(tried)) if tried else requirements.key
-        cache = self._cache
-        found = cache.get(key)
+        classes = present.classes
+        found = classes.get(key)
         if found is None:
-            found = candidates(self._view, self._routing, requirements, tried, self._rng)
-            if len(cache) >= _CLASSES:
-                cache.clear()
-            cache[key] = found
+            found = candidates(present.view, self._routing, requirements, tried, self._rng)
+            if len(classes) >= _CLASSES:
+                classes.clear()
+            classes[key] = found
         return found
 
     def start(
@@ -220,11 +229,11 @@ class Router:
         )  # fmt: skip
         with self._lock:
             self._contention.started(index)
-            self._changes.append((at_ms, index, 1))
+            self._changes.add(at_ms, index, 1)
             self._rate.pending += attempt == 1
-            if deadline_ms is not None:
-                heappush(self._deadlines, (call.started_s + deadline_ms / 1000.0, id(call), call))
         emitter.emit(event)
+        if isinstance(deadline_ms, Real) and 0 <= deadline_ms <= _LONGEST_DEADLINE_MS:
+            self._deadlines.add(call.started_s + float(deadline_ms) / 1000.0, call)
         return call
 
     def ended(self, call: Call, outcome: Outcome, duration_ms: float) -> None:
@@ -234,8 +243,8 @@ class Router:
         own = self._own
         with self._lock:
             self._contention.finished(i)
-            self._changes.append((call.completed_at_ms, i, -1))
-            self._counts.outcomes[outcome] += 1
+            self._changes.add(call.completed_at_ms, i, -1)
+            self._counts.outcomes[call.decision.policy, outcome] += 1
             if outcome != "cancelled":
                 own.latency_ms[i] = update_peak_ewma(own.latency_ms[i], observed_ms, call.completed_at_ms / 1000.0 - self._own_since[i])
                 self._own_since[i] = call.completed_at_ms / 1000.0
@@ -246,26 +255,19 @@ class Router:
 
     def end_overdue(self) -> None:
         """End calls that are past their deadline with `timeout`; the driver calls this a few times a second."""
-        now_s = self.clock.monotonic_s()
-        while self._deadlines and self._deadlines[0][0] <= now_s:
-            with self._lock:
-                _, _, call = heappop(self._deadlines)
+        for call in self._deadlines.overdue(self.clock.monotonic_s()):
             call.finish("timeout", error_type="timeout")
 
     def stats(self) -> RouterStats:
         """What this router did since the last time: its sign of life."""
+        now_ms, snapshot = self.clock.now_ms(), self.snapshot
         with self._lock:
-            decisions = self._counts.take(self._policy_name)
-        now_ms = self.clock.now_ms()
-        return RouterStats(
-            at_ms=now_ms, emitter=self.emitter.name, services=(self.name_of_service,), decisions=decisions,
-            snapshot_age_ms=now_ms - self.snapshot.at_ms if self.snapshot else None, dropped=self.emitter.dropped,
-        )  # fmt: skip
+            return self._counts.report(now_ms, self.emitter, None if snapshot is None else now_ms - snapshot.at_ms)
 
     @property
     def snapshot(self) -> RoutingSnapshot | None:
         """The snapshot in use."""
-        return self._view.snapshot
+        return self._present.view.snapshot
 
     @property
     def in_flight(self) -> dict[str, int]:

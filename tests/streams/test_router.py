@@ -108,7 +108,7 @@ def test_the_candidates_of_a_class_are_kept_but_not_for_ever() -> None:
     router = _router()
     for i in range(10_000 // 10):
         router.choose(Requirements(max_cost_usd=1.0 + i))
-    assert len(router._cache) <= 512
+    assert len(router._present.classes) <= 512
     asked = Requirements(region="eu")
     assert router.choose(asked).source is router.choose(Requirements(region="eu")).source
 
