@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from routecast.analytics.balance import POLICIES
+from routecast.analytics.candidates import bootstrap, candidates, view_of
 from routecast.analytics.contention import LOAD_NORM, Contention, Target
 from routecast.cli.keys import keys
 from routecast.models.config import Config
-from routecast.models.requirements import Requirements
+from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import decode_snapshot
 from routecast.streams.clock import FixedClock
 from routecast.streams.emitter import Emitter
@@ -68,9 +69,10 @@ def _seen(*changes: tuple[str, Any]) -> dict[str, object]:
     clock = FixedClock(snapshot.at_ms)
     router = Router(config, "chat", Emitter(clock), clock, random.Random(1))
     router.apply(snapshot)
-    table = router._candidates(Requirements(), ()).table
-    asked = router._candidates(Requirements(quality_threshold=0.99, max_response_time_ms=400), ()).table
-    contention = Contention(1, router._routing.factor_weights.current_load / LOAD_NORM)
+    routing, targets = config.routing_for("chat"), config.targets_of("chat")
+    view, demanding = view_of(snapshot, targets, bootstrap(targets)), Requirements(quality_threshold=0.99, max_response_time_ms=400)
+    table, asked = (candidates(view, routing, requirements, (), random.Random(1)).table for requirements in (NONE, demanding))
+    contention = Contention(1, routing.factor_weights.current_load / LOAD_NORM)
     contention.take(0.0, 1000.0, [Target(6.0, 6.0, 4.0, 1.0)], [0])
     contention.refresh(0.0, 1.0)
     seen: dict[str, object] = {name: [getattr(target, name) for target in snapshot.targets] for name in snapshot.targets[0].__struct_fields__}
@@ -83,7 +85,7 @@ def _seen(*changes: tuple[str, Any]) -> dict[str, object]:
         "weighted": sorted(table.scores),
         "greedy": sorted(table.factors),
         "requirements": sorted(cost / table.costs[table.index.index(i)] for i, cost in zip(asked.index, asked.costs, strict=True)),
-        "drawn": {router._policy(table, router._own, table.costs, random.Random(seed)) for seed in range(40)},
+        "drawn": [(decision.target, decision.propensity) for decision in (router.choose() for _ in range(40))],
     }
 
 
