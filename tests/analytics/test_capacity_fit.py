@@ -106,7 +106,7 @@ def test_requests_of_one_slot_may_be_summed() -> None:
     """A row holds (n, Σ ln L, Σ ln² L) of those that met the same load."""
     single = _groups(600, 6.0)
     loads, place = np.unique(single.in_flight, return_inverse=True)
-    sums = [np.bincount(place, weights=figures) for figures in (single.n, single.sum_ln, single.sum_ln2)]
+    sums = [np.bincount(place, weights=figures).astype(float) for figures in (single.n, single.sum_ln, single.sum_ln2)]
     one, other = CapacityFit(1), CapacityFit(1)
     one.update(1.0, single)
     other.update(1.0, LatencyGroups(np.zeros(len(loads), int), sums[0], sums[1], sums[2], loads))

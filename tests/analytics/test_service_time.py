@@ -185,8 +185,9 @@ def test_the_pooled_variance_is_weighted_and_bounded() -> None:
     """By evidence; at least 0.05, and at most 4: beyond, latencies are of several kinds."""
     choice = np.zeros(2, int)
 
-    def fit(variance: list[float], n: list[float]) -> Fit:
-        return Fit(np.ones(2), choice, np.array(variance), np.array(n))
+    def fit(variance: list[float], n: list[int]) -> Fit:
+        return Fit(np.ones(2), choice, np.array(variance), np.array(n, float))
 
-    variances = [pooled_variance(fit(*case)) for case in (([0.2, 0.8], [30, 10]), ([0.0, 0.0], [9, 9]), ([0.2, 90.0], [9, 9]), ([0.5, 0.5], [0, 0]))]
+    cases = [([0.2, 0.8], [30, 10]), ([0.0, 0.0], [9, 9]), ([0.2, 90.0], [9, 9]), ([0.5, 0.5], [0, 0])]
+    variances = [pooled_variance(fit(variance, n)) for variance, n in cases]
     assert variances == pytest.approx([0.35, 0.05, 4.0, 0.05])

@@ -75,7 +75,8 @@ def _marginal(targets: _Targets, rate: float, shares: Floats) -> Floats:
     p = np.sqrt(2 * (slots + 1)) - 1
 
     def total(rho: Floats) -> Floats:
-        return rho * targets.cost * (1 + 0.5 / slots * rho**p / (1 - rho))
+        delayed: Floats = rho * targets.cost * (1 + 0.5 / slots * rho**p / (1 - rho))
+        return delayed
 
     rho, step = shares * rate / full, 1e-6
     return (total(rho + step) - total(rho)) / step
