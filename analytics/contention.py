@@ -21,6 +21,8 @@ FLOOR = 0.5
 """Below this utilisation a target is not cheaper for being emptier."""
 _DELAY_FROM = 0.8
 _DELAY_SLOPE = 5.0
+_MOST_LN = 600.0
+"""Largest logarithm of a load term: a cost times it is still a number."""
 LOAD_NORM = 0.25
 """Weight of the factor current_load at which the load term acts as it is."""
 
@@ -123,7 +125,7 @@ class Contention:
 
     def _update(self, i: int) -> None:
         term = load_term(self.utilisation(i))
-        self.terms[i] = term if self._power == 1.0 else term**self._power
+        self.terms[i] = term if self._power == 1.0 else math.exp(min(_MOST_LN, self._power * math.log(term)))
 
     def alone(self, now_ms: float) -> bool:
         """Whether the snapshot is so old (10 periods) that only the router's own measurements count."""

@@ -31,15 +31,15 @@ class SystemClock:
 
 
 class FixedClock:
-    """A clock that stands still: for looking at one moment."""
+    """A clock that stands still until it is set: for looking at one moment."""
 
     def __init__(self, at_ms: float) -> None:
-        self._at_ms = at_ms
+        self.at_ms = at_ms
 
     def now_ms(self) -> float:
-        """Always the same epoch milliseconds."""
-        return self._at_ms
+        """Epoch milliseconds where it stands."""
+        return self.at_ms
 
     def monotonic_s(self) -> float:
-        """Always the same second."""
-        return self._at_ms / 1000.0
+        """The same moment in seconds."""
+        return self.at_ms / 1000.0
