@@ -7,6 +7,8 @@ the last hundred needs 50 or never trips.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,8 @@ _LEAST_USUAL, _MOST_USUAL = 0.02, 0.10
 
 class MultiCusum:
     """Evidence of failure of `n` targets."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("_sums",)
 
     def __init__(self, n: int = 0) -> None:
         self._sums: Floats = np.zeros((n, len(_BAD)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,8 @@ class Fit(NamedTuple):
 
 class CapacityFit:
     """Sums of `n` targets × 27 candidates, decayed over 300 s: 450 bytes a target."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("_n", "_e", "_e2", "_most")
 
     def __init__(self, n: int = 0) -> None:
         self._n: Floats = np.zeros(n)

@@ -267,8 +267,8 @@ class PartitionFold:
         """Whether a flush would write anything."""
         return any(chunk.dirty or any(pane.dirty for pane in chunk.panes.values()) for chunk in self._chunks)
 
-    def flush(self) -> list[Record]:
-        """Changed rows, the totals row of chunk 0 last, then tombstones: to be written in this order.
+    def flush(self, *, all_totals: bool = False) -> list[Record]:
+        """Changed rows (and all totals rows where asked), the totals row of chunk 0 last, then tombstones: to be written in this order.
 
         The rows count as written: a writer whose write fails must give up this state and restore it from the changelog.
         """
@@ -276,7 +276,7 @@ class PartitionFold:
         for chunk in self._chunks:
             dirty = [(pane_ms, pane) for pane_ms, pane in sorted(chunk.panes.items()) if pane.dirty]
             records += [(pane_key(self.partition, pane_ms, chunk.number), self._pane_value(pane_ms, chunk.number, pane)) for pane_ms, pane in dirty]
-        chunks = [chunk for chunk in reversed(self._chunks) if chunk.dirty or chunk.number == 0]
+        chunks = [chunk for chunk in reversed(self._chunks) if chunk.dirty or all_totals or chunk.number == 0]
         records += [(totals_key(self.partition, chunk.number), self._totals_value(chunk)) for chunk in chunks]
         records += [(key, None) for key in self._tombstones]
         self._tombstones = []

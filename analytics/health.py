@@ -9,6 +9,7 @@ share ramps up over 30 s.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,13 @@ _MOST_DOUBLINGS = 10
 class Health:
     """States of `n` targets; advanced only at ticks."""
 
+    STATE: ClassVar[tuple[str, ...]] = ("_open_until", "_times_open", "_evidence", "_ramp_from", "states")
+
     def __init__(self, threshold: float, longest_open_ms: float, degraded_below: float) -> None:
         self._threshold = threshold
         self._longest_open_ms = longest_open_ms
         self._degraded_below = degraded_below
-        self._cusum = MultiCusum()
+        self.cusum = MultiCusum()
         self._open_until: list[float] = []
         self._times_open: list[int] = []
         self._evidence: list[float] = []
@@ -48,7 +51,7 @@ class Health:
     def grow(self, n: int) -> None:
         """Make room for `n` targets."""
         more = n - len(self.states)
-        self._cusum.grow(n)
+        self.cusum.grow(n)
         self._open_until += [0.0] * more
         self._times_open += [0] * more
         self._evidence += [0.0] * more
@@ -61,7 +64,7 @@ class Health:
         `minute` is the evidence of the last minute, `news` included; `usual` the long-run ratio of failures that a breaker counts.
         """
         recent, broken = minute.evidence, news.broken
-        tripped = self._cusum.update(news.ok, broken, usual)
+        tripped = self.cusum.update(news.ok, broken, usual)
         below = (jeffreys_upper(recent.ok, recent.broken, _UPPER_LEVEL) < self._threshold) & (recent.ok + recent.broken >= _LEAST_N)
         degraded = (jeffreys_upper(recent.ok, recent.failed, _UPPER_LEVEL) < self._degraded_below) & (minute.n >= _LEAST_N)
         probed: list[int] = []
@@ -73,7 +76,7 @@ class Health:
                 self._open(i, now_ms)
             else:
                 self.states[i] = "unknown" if minute.n[i] <= 0 and state == "unknown" else "degraded" if degraded[i] else "ok"
-        self._cusum.forget(np.array([i for i, state in enumerate(self.states) if state in {"open", "recovering"}], np.int64))
+        self.cusum.forget(np.array([i for i, state in enumerate(self.states) if state in {"open", "recovering"}], np.int64))
         return np.array(probed, np.int64)
 
     def ramp(self, now_ms: float) -> Floats:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.capacity_fit import LatencyGroups
 from routecast.analytics.interval import jeffreys_lower
+from routecast.analytics.pane import MILLION
+from routecast.models.rows import TargetTotals
 
 Floats = NDArray[np.float64]
 
@@ -37,8 +41,27 @@ class Evidence(NamedTuple):
         return np.maximum(0.0, self.failed - self.limited)
 
 
+def evidence_of(new: Sequence[TargetTotals], groups: LatencyGroups) -> Evidence:
+    """What is new of every target, from its totals and from the latencies of its successes."""
+    latency_n, sum_ln = np.zeros(len(new)), np.zeros(len(new))
+    np.add.at(latency_n, groups.target, groups.n)
+    np.add.at(sum_ln, groups.target, groups.sum_ln)
+    return Evidence(
+        ok=np.array([item.ok for item in new], float),
+        failed=np.array([item.failed for item in new], float),
+        limited=np.array([item.rate_limited for item in new], float),
+        fail_s=np.array([item.fail_us for item in new], float) / MILLION,
+        quality_n=np.array([item.quality_n for item in new], float),
+        quality_sum=np.array([item.quality_sum for item in new], float) / MILLION,
+        latency_n=latency_n,
+        sum_ln=sum_ln,
+    )
+
+
 class Horizon:
     """Evidence that fades with time constant `tau_s`, or, with `requests`, as newer requests push it out."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("sums",)
 
     def __init__(self, n: int, *, tau_s: float = math.inf, requests: float = math.inf) -> None:
         self._tau_s = tau_s

@@ -2,11 +2,13 @@
 
 Open = started − ended, summed over the slots of the *starts*. What was in flight at the start of slot j follows by walking back:
 open now − Σ (started − completed) of the slots from j on. Exact, mergeable, and it cannot leak: what is still open when its slot is
-too old is forgotten here as it is booked lost in the fold.
+too old is forgotten here as it is booked lost in the fold. The state is a function of the slots of the kept panes and of the time alone, so
+it can be rebuilt from merged rows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -30,6 +32,9 @@ class LoadTracker:
         self._ring: Ints = np.zeros((2, n, _WIDTH), np.int64)
         self._newest = -1
         """Number of the newest slot (slots since the epoch) the ring has room for."""
+        self._oldest = -1
+        """Number of the oldest slot that counts: the first of a pane, as panes expire as a whole."""
+        self._ahead: list[tuple[int, SlotNews]] = []  # of clocks that are more than 70 s ahead of this one
 
     def grow(self, n: int) -> None:
         """Make room for `n` targets."""
@@ -38,17 +43,25 @@ class LoadTracker:
     def advance(self, now_ms: float) -> None:
         """Move to this time (epoch ms): slots that have become too old are emptied."""
         newest = (int(now_ms) + _AHEAD_MS) // SLOT_MS
+        oldest = (math.floor(now_ms - KEPT_MS) // PANE_MS) * PANE_MS // SLOT_MS
         if self._newest < 0 or newest - self._newest >= _WIDTH:
             self._ring[:] = 0
         else:
-            stale = np.arange(self._newest + 1, newest + 1) % _WIDTH
-            self._ring[:, :, stale] = 0
-        self._newest = max(newest, self._newest)
+            for first, end in ((self._newest + 1, newest + 1), (self._oldest, oldest)):
+                self._ring[:, :, np.arange(first, end) % _WIDTH] = 0
+        self._newest, self._oldest = max(newest, self._newest), max(oldest, self._oldest)
+        if self._ahead:
+            ahead, self._ahead = self._ahead, []
+            for index, news in ahead:
+                self.add(index, news)
 
     def add(self, index: int, news: SlotNews) -> None:
         """Count what is new of target number `index`; slots that are too old are left out."""
         slot = news.slot_ms // SLOT_MS
-        if not self._newest - _WIDTH < slot <= self._newest:
+        if slot > self._newest:
+            self._ahead.append((index, news))
+            return
+        if slot < self._oldest:
             return
         column = slot % _WIDTH
         self._ring[_FLOW, index, column] += news.started - news.completed

@@ -2,6 +2,7 @@
 
 A partition's rows count only when the totals row of chunk 0 arrives, which closes a flush. Where two rows have one key, the higher
 fence wins; buffered rows with a fence above the closing row's wait for theirs, and a closing row below the last one is ignored.
+Tombstones clean up the log and say nothing here: panes expire by the time of the ticks.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Merge:
         Raises DecodeError when the value is not a row of this table.
         """
         if value is None:
-            self._forget(key)
+            for rows in self._buffered.values():
+                rows.pop(key, None)
             return False
         try:
             row = decode_row(key, value)
@@ -105,21 +107,22 @@ class Merge:
                     for i, value in enumerate(difference):
                         news[i] += value
 
-    def _forget(self, key: bytes) -> None:
-        if not key.startswith(b"pane/"):
-            return
-        partition, pane_ms, chunk = (int(part) for part in key.decode().split("/")[1:])
-        self._buffered.get(partition, {}).pop(key, None)
-        chunks = self.panes.get(pane_ms)
-        if chunks is not None:
-            chunks.pop((partition, chunk), None)
-            if not chunks:
-                del self.panes[pane_ms]
-
     def take_news(self) -> list[SlotNews]:
         """What is new since the last call, by target and time; the order of rows and partitions leaves no trace."""
         news, self._news = self._news, {}
         return [SlotNews(target, slot_ms, *figures) for (target, slot_ms), figures in sorted(news.items())]
+
+    def all_slots(self) -> list[SlotNews]:
+        """All that is known of the slots of the kept panes, as one who has seen nothing yet would learn it."""
+        known: dict[tuple[str, int], list[int]] = {}
+        for pane_ms, chunks in self.panes.items():
+            for row in chunks.values():
+                for pane in row.targets:
+                    for slot in pane.slots:
+                        figures = known.setdefault((pane.target, pane_ms + slot.slot * SLOT_MS), [0] * 7)
+                        for i, value in enumerate(_difference(slot, None)):
+                            figures[i] += value
+        return [SlotNews(target, slot_ms, *figures) for (target, slot_ms), figures in sorted(known.items())]
 
     def expire(self, before_ms: float) -> None:
         """Forget panes that ended at or before this time (epoch ms), and take no news of them any more."""

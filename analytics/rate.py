@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ _SURGE_SIGMAS = 3.0
 
 class ArrivalRate:
     """First attempts per second."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("_rate",)
 
     def __init__(self) -> None:
         self._rate = 0.0
@@ -49,6 +52,8 @@ class ArrivalRate:
 class MeanInFlight:
     """Exponential average of the in-flight of every target."""
 
+    STATE: ClassVar[tuple[str, ...]] = ("values",)
+
     def __init__(self) -> None:
         self.values: Floats = np.zeros(0)
 
@@ -63,6 +68,8 @@ class MeanInFlight:
 
 class MinuteUse:
     """Requests that were started at every target in about the last minute: what rate limits are measured by."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("values",)
 
     def __init__(self) -> None:
         self.values: Floats = np.zeros(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ class ServiceTime:
 
     Short arithmetic means are avoided on purpose: slow, rarely used targets would get twice their true time.
     """
+
+    STATE: ClassVar[tuple[str, ...]] = ("_long_n", "_long_e", "_recent_n", "_recent_e")
 
     def __init__(self, n: int = 0) -> None:
         self._long_n: Floats = np.zeros(n)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Set as AbstractSet
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from msgspec import convert, to_builtins
 from numpy.typing import NDArray
 
-from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups, joined
+from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups
+from routecast.analytics.checkpoint import State, Stateful, restore, state_of
 from routecast.analytics.cost import Estimates, Weights, expected_cost
 from routecast.analytics.health import Health
-from routecast.analytics.horizon import Evidence, Horizon
-from routecast.analytics.load import LoadTracker
-from routecast.analytics.merge import SlotNews
-from routecast.analytics.pane import MILLION
+from routecast.analytics.horizon import Evidence, Horizon, evidence_of
+from routecast.analytics.merge import Merge, SlotNews
+from routecast.analytics.observation import SURGE_WINDOW_MS, Observation
 from routecast.analytics.rate import ArrivalRate, MeanInFlight, MinuteUse
 from routecast.analytics.score import current_load, performance_score
 from routecast.analytics.service_time import ServiceTime, pooled_variance
@@ -26,6 +28,7 @@ from routecast.analytics.shares import planned_shares
 from routecast.analytics.tokens import ExpectedTokens
 from routecast.analytics.totals import difference
 from routecast.models.config import Config, TargetConfig
+from routecast.models.errors import DecodeError
 from routecast.models.rows import SLOT_MS, TargetTotals
 from routecast.models.snapshot import MAX_TARGETS, RoutingSnapshot, TargetScore
 
@@ -33,8 +36,8 @@ Floats = NDArray[np.float64]
 
 _STEADY_TAU_S = 300.0
 _MINUTE_TAU_S = 60.0
-_SURGE_WINDOW_MS = 2_000
-_LN_SECOND = math.log(1000)
+_NEXT_TO_NOTHING = 1e-9
+"""Requests per second of a target that operators drained."""
 _ALARMING = 4
 """New failures of one target that are published at once."""
 
@@ -73,6 +76,8 @@ class _Plan(NamedTuple):
 class ServiceAnalyst:
     """Analytic state of one service; memory is a few tens of kB a target, whatever the traffic."""
 
+    STATE: ClassVar[tuple[str, ...]] = ("_published", "_at_ms")
+
     def __init__(self, service: str, config: Config) -> None:
         self.service = service
         self._routing = config.routing_for(service)
@@ -81,7 +86,7 @@ class ServiceAnalyst:
         self._targets: list[TargetConfig] = []
         self._index: dict[str, int] = {}
         self._totals: dict[str, TargetTotals] = {}
-        self._load = LoadTracker()
+        self._observed = Observation()
         self._capacity = CapacityFit()
         self._service_time = ServiceTime()
         self._steady = Horizon(0, tau_s=_STEADY_TAU_S)
@@ -92,10 +97,11 @@ class ServiceAnalyst:
         self._mean_in_flight = MeanInFlight()
         self._use = MinuteUse()
         self._tokens = ExpectedTokens()
-        self._groups: list[LatencyGroups] = []
-        self._observed = False  # the first look finds all that happened before
-        self._learned: list[tuple[float, int]] = []  # when how many first attempts became known, the last 2 s
         self._published, self._at_ms = dict[str, float](), 0.0
+        self.drained: AbstractSet[str] = frozenset()
+        """Targets that operators took out of rotation."""
+        self.weights: Mapping[str, float] = {}
+        """Weights that operators set; they win over the configured ones."""
         self._grow(list(config.targets_of(service)))
 
     def _grow(self, targets: list[TargetConfig]) -> None:
@@ -103,7 +109,7 @@ class ServiceAnalyst:
             self._index[target.id] = len(self._targets)
             self._targets.append(target)
         n = len(self._targets)
-        for part in (self._load, self._capacity, self._service_time, self._steady, self._minute, self._history, self._health):
+        for part in (self._observed, self._capacity, self._service_time, self._steady, self._minute, self._history, self._health):
             part.grow(n)
 
     def discover(self, totals: Mapping[str, TargetTotals]) -> None:
@@ -112,53 +118,63 @@ class ServiceAnalyst:
         if new:
             self._grow([_configured(t) for t in new[: MAX_TARGETS - len(self._targets)]])
 
+    @property
+    def _parts(self) -> dict[str, Stateful]:
+        return {
+            "self": self, "observed": self._observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
+            "minute": self._minute, "history": self._history, "health": self._health, "cusum": self._health.cusum, "arrivals": self._arrivals,
+            "mean_in_flight": self._mean_in_flight, "use": self._use, "tokens": self._tokens,
+        }  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """Everything but what follows from merged rows; to be taken right after a tick."""
+        return {
+            "targets": [target.model_dump() for target in self._targets], "totals": [to_builtins(totals) for totals in self._totals.values()],
+            "parts": {name: state_of(part) for name, part in self._parts.items()},
+        }  # fmt: skip
+
+    def resume(self, at_ms: float, merge: Merge, state: State | None) -> None:
+        """Begin where another analyst was when it took `state`; without one, with what the kept panes tell.
+
+        Raises DecodeError where the state does not fit.
+        """
+        new_from_ms = -math.inf
+        self._totals = merge.target_totals()
+        if state is not None:
+            self._grow([TargetConfig.model_validate(target) for target in state["targets"][len(self._targets) :]])
+            if [target["id"] for target in state["targets"]] != [target.id for target in self._targets]:
+                raise DecodeError(f"checkpoint: service {self.service!r} had other targets")
+            for name, part in self._parts.items():
+                restore(part, state["parts"][name])
+            self._totals = {totals.target: totals for totals in convert(state["totals"], list[TargetTotals])}
+            new_from_ms = math.inf if self._totals == merge.target_totals() else self._at_ms
+        self.discover(merge.target_totals())
+        self._observed.rebuild(at_ms, self._mine(merge.all_slots()), new_from_ms)
+
     def urgent(self, at_ms: float, totals: Mapping[str, TargetTotals]) -> bool:
         """Whether something happened since the last tick that should be published at once: a surge, or a target that fails."""
         return self._surging(at_ms) or any(
-            _failures(totals.get(t.id)) - _failures(self._totals.get(t.id)) >= _ALARMING and self._health.states[i] != "open"
-            for i, t in enumerate(self._targets)
+            difference(totals.get(t.id), self._totals.get(t.id)).broken >= _ALARMING and self._health.states[i] != "open" for i, t in enumerate(self._targets)
         )
 
     def _surging(self, at_ms: float) -> bool:
-        return self._at_ms > 0 and self._arrivals.surging(self._newest_arrivals(at_ms), _SURGE_WINDOW_MS / 1000)
-
-    def _newest_arrivals(self, at_ms: float) -> int:
-        """First attempts that became known in the last 2 s: also those of applications that report a request only when it has ended."""
-        return sum(n for known_ms, n in self._learned if known_ms > at_ms - _SURGE_WINDOW_MS)
+        arrived = self._observed.arrivals(at_ms)
+        return self._at_ms > 0 and arrived is not None and self._arrivals.surging(arrived, SURGE_WINDOW_MS / 1000)
 
     def observe(self, at_ms: float, news: Sequence[SlotNews]) -> None:
         """Count slot news (of any service; others' are left out), and keep the successes among them with the load they met."""
-        self._load.advance(at_ms)
-        mine = [(self._index[item.target], item) for item in news if item.target in self._index]
-        for index, item in mine:
-            self._load.add(index, item)
-        if self._observed:
-            self._learned = [(known_ms, n) for known_ms, n in self._learned if known_ms > at_ms - _SURGE_WINDOW_MS]
-            self._learned.append((at_ms, sum(item.first_attempts for _, item in mine)))
-        self._observed = True
-        grouped = [(index, item) for index, item in mine if item.n > 0]
-        if grouped:
-            self._groups.append(self._with_load(grouped))
+        self._observed.look(at_ms, self._mine(news))
 
-    def _with_load(self, grouped: Sequence[tuple[int, SlotNews]]) -> LatencyGroups:
-        slots = sorted({item.slot_ms for _, item in grouped})
-        column = {slot: i for i, slot in enumerate(slots)}
-        targets = np.array([index for index, _ in grouped], np.int64)
-        columns = np.array([column[item.slot_ms] for _, item in grouped], np.int64)
-        n = np.array([item.n for _, item in grouped], float)
-        ln_ms = np.array([item.sum_ln for _, item in grouped], float) / MILLION
-        ln2_ms = np.array([item.sum_ln2 for _, item in grouped], float) / MILLION
-        in_flight = self._load.in_flight_at(slots)[targets, columns].astype(float)
-        return LatencyGroups(targets, n, ln_ms - n * _LN_SECOND, ln2_ms - 2 * _LN_SECOND * ln_ms + n * _LN_SECOND**2, in_flight)
+    def _mine(self, news: Sequence[SlotNews]) -> list[tuple[int, SlotNews]]:
+        return [(self._index[item.target], item) for item in news if item.target in self._index]
 
     def tick(self, tick: Tick, totals: Mapping[str, TargetTotals], quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
         """Advance to `tick` and build the snapshot from what was observed."""
         elapsed_s = max(0.001, (tick.at_ms - self._at_ms) / 1000) if self._at_ms else self._period_ms / 1000
         new = [difference(totals.get(t.id), self._totals.get(t.id)) for t in self._targets]
         self._totals = dict(totals)
-        groups = joined(self._groups)
-        self._groups = []
-        self._learn(elapsed_s, tick.at_ms, new, _evidence(new, groups, len(self._targets)), groups)
+        groups = self._observed.take_groups()
+        self._learn(elapsed_s, tick.at_ms, new, evidence_of(new, groups), groups)
         plan = self._plan(tick.at_ms, elapsed_s, new)
         self._at_ms = tick.at_ms
         return self._publish(tick, plan, quantiles)
@@ -173,7 +189,7 @@ class ServiceAnalyst:
         self._tokens.update(elapsed_s, new)
         arrived = sum(item.first_attempts for item in new)
         if self._surging(at_ms):
-            self._arrivals.jump(self._newest_arrivals(at_ms) / (_SURGE_WINDOW_MS / 1000))
+            self._arrivals.jump((self._observed.arrivals(at_ms) or 0) / (SURGE_WINDOW_MS / 1000))
         else:
             self._arrivals.update(elapsed_s, self._period_ms / 1000, arrived)
         probed = self._health.update(at_ms, evidence, self._minute, usual)
@@ -200,14 +216,17 @@ class ServiceAnalyst:
         usd = self._routing.usd_per_second
         cost_s = expected_cost(estimates, self.score_weights, 1.0 / usd if usd > 0 else 0.0)
         limits = self._limits()
-        share = planned_shares(self._arrivals.per_s, cost_s, service_s, fit.capacity, limits)
+        drained = np.array([t.id in self.drained for t in self._targets], bool)
+        if drained.all():
+            drained[:] = False
+        share = planned_shares(self._arrivals.per_s, cost_s, service_s, fit.capacity, np.where(drained, _NEXT_TO_NOTHING, limits))
         slots = range(int(at_ms - elapsed_s * 1000) // SLOT_MS * SLOT_MS + SLOT_MS, int(at_ms) + 1, SLOT_MS)
-        now = self._load.in_flight().astype(float)
-        mean = self._load.in_flight_at(slots).mean(axis=1) if slots else now
+        now = self._observed.load.in_flight().astype(float)
+        mean = self._observed.load.in_flight_at(slots).mean(axis=1) if slots else now
         headroom = np.clip(1.0 - self._use.update(elapsed_s, np.array([item.started for item in new], float)) / limits, 0.0, 1.0)
         return _Plan(
             service_s, fit.capacity, estimates, cost_s, share, now, self._mean_in_flight.update(elapsed_s, mean),
-            self._load.oldest_open_ms(at_ms), headroom, variance,
+            self._observed.load.oldest_open_ms(at_ms), headroom, variance,
         )  # fmt: skip
 
     def _publish(self, tick: Tick, plan: _Plan, quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
@@ -221,11 +240,13 @@ class ServiceAnalyst:
         nothing = Quantiles()
         targets = tuple(
             TargetScore(
-                id=target.id, state=self._health.states[i], ramp=_r(ramp[i]), time_s=_r(e.time_s[i]), service_s=_r(plan.service_s[i]),
+                id=target.id, state="drained" if target.id in self.drained else self._health.states[i], ramp=_r(ramp[i]),
+                time_s=_r(e.time_s[i]), service_s=_r(plan.service_s[i]),
                 capacity=_r(plan.capacity[i]), share=self._steady_share(target.id, _r(plan.share[i])), in_flight=float(plan.in_flight[i]),
                 in_flight_mean=_r(plan.in_flight_mean[i]), oldest_open_ms=float(plan.oldest_open_ms[i]), cost_s=_r(plan.cost_s[i]),
                 success=_r(e.success[i]), fail_s=_r(e.fail_s[i]), quality=_r(e.quality[i]), quality_n=_r(self._steady.evidence.quality_n[i]),
-                usd=_r(e.usd[i]), headroom=_r(plan.headroom[i]), weight=target.weight, score=_r(scores[i]), load=_r(load[i]), history=_r(long[i]),
+                usd=_r(e.usd[i]), headroom=_r(plan.headroom[i]),
+                weight=self.weights.get(target.id, target.weight), score=_r(scores[i]), load=_r(load[i]), history=_r(long[i]),
                 real_time=_r(minute[i]), n=_r(self._steady.n[i]),
                 ttft_ms=quantiles.get(target.id, nothing).ttft_ms, tpot_ms=quantiles.get(target.id, nothing).tpot_ms,
             )
@@ -272,26 +293,6 @@ class ServiceAnalyst:
 
 def _configured(t: TargetTotals) -> TargetConfig:
     return TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=t.service, region=t.region or None)
-
-
-def _failures(totals: TargetTotals | None) -> int:
-    return totals.error + totals.timeout if totals else 0
-
-
-def _evidence(new: Sequence[TargetTotals], groups: LatencyGroups, n: int) -> Evidence:
-    latency_n, sum_ln = np.zeros(n), np.zeros(n)
-    np.add.at(latency_n, groups.target, groups.n)
-    np.add.at(sum_ln, groups.target, groups.sum_ln)
-    return Evidence(
-        ok=np.array([item.ok for item in new], float),
-        failed=np.array([item.failed for item in new], float),
-        limited=np.array([item.rate_limited for item in new], float),
-        fail_s=np.array([item.fail_us for item in new], float) / MILLION,
-        quality_n=np.array([item.quality_n for item in new], float),
-        quality_sum=np.array([item.quality_sum for item in new], float) / MILLION,
-        latency_n=latency_n,
-        sum_ln=sum_ln,
-    )
 
 
 def _r(value: float) -> float:

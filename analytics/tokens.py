@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from routecast.analytics.pane import MILLION
 from routecast.models.rows import TargetTotals
@@ -13,6 +14,8 @@ _TAU_S = 300.0
 
 class ExpectedTokens:
     """Geometric mean of output tokens and mean of input tokens, decayed over 300 s; 0 while unknown."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("_output_n", "_ln_output", "_input_n", "_input")
 
     def __init__(self) -> None:
         self._output_n = self._ln_output = self._input_n = self._input = 0.0

@@ -12,6 +12,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Policy = Literal["performance", "weighted", "least_connections", "round_robin", "greedy", "random", "auto"]
+Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
@@ -144,10 +146,28 @@ class Intervals(Group):
 
 
 class Kafka(Group):
-    """The log of a fleet, `[kafka]`."""
+    """The log of a fleet, `[kafka]`. A secret is never a value here: it is read from a file."""
 
-    bootstrap: Name = Field(default="localhost:9092", description="host:port of brokers, separated by commas")
-    prefix: str = Field(default="routecast.", max_length=100, description="before every topic name")
+    bootstrap: Name = Field(default="localhost:9092", description="host:port of brokers, separated by commas; the address in a kafka:// URL wins")
+    prefix: str = Field(default="routecast.", max_length=100, pattern=r"^[a-zA-Z0-9._-]*$", description="before every topic name")
+    partitions: int = Field(default=4, ge=1, le=1000, description="partitions of the events topic where it is created")
+    replication: int = Field(default=1, ge=1, le=9, description="copies of every topic that is created; 3 on a cluster of three brokers or more")
+    security_protocol: Security = Field(default="PLAINTEXT", description="how to talk to the brokers")
+    sasl_mechanism: SaslMechanism = Field(default="SCRAM-SHA-512", description="how to log in where the protocol is SASL")
+    username: Name | None = Field(default=None, description="user to log in as")
+    password_file: Name | None = Field(default=None, description="file that holds the password and nothing else")
+    ca_file: Name | None = Field(default=None, description="PEM file of the authority that signed the brokers' certificates; absent: the system's")
+    cert_file: Name | None = Field(default=None, description="PEM file of the client certificate, for brokers that ask for one (mTLS)")
+    key_file: Name | None = Field(default=None, description="PEM file of the client certificate's key")
+    session_timeout_ms: int = Field(default=6000, ge=1000, le=300_000, description="a worker that is silent or stands still for longer is replaced")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Kafka:
+        if self.security_protocol.startswith("SASL") and not (self.username and self.password_file):
+            raise ValueError(f"security_protocol {self.security_protocol!r} needs username and password_file")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together: give both or none")
+        return self
 
 
 class Influx(Group):

@@ -6,6 +6,8 @@ The tree::
     ├── ConfigError      the configuration file or environment is wrong
     ├── DecodeError      bytes from a log are not what the contract says
     ├── NoTarget         strict requirements left no target to choose
+    ├── Unreachable      a server that is needed does not answer
+    ├── CheckFailed      what was checked is not as it should be
     ├── StaleSnapshot    a snapshot is older than the caller allowed
     └── QueueFull        the bounded waiting queue of a service has no room
 
@@ -27,6 +29,14 @@ class ConfigError(RoutecastError):
 
 class DecodeError(RoutecastError):
     """A record does not follow the contract of its topic; the text says what was expected."""
+
+
+class Unreachable(RoutecastError):  # noqa: N818 - names the state
+    """A server that is needed does not answer or does not let us in; the text says what to check."""
+
+
+class CheckFailed(RoutecastError):  # noqa: N818 - names what happened
+    """Something that was checked is not as it should be; the text says what and where."""
 
 
 class NoTarget(RoutecastError):  # noqa: N818 - the name is what the caller asks for: a target; there is none

@@ -121,6 +121,11 @@ class TargetTotals(msgspec.Struct, array_like=True, gc=False):
         """Outcomes that count against reliability."""
         return self.error + self.timeout + self.rate_limited
 
+    @property
+    def broken(self) -> int:
+        """Outcomes that count for a breaker."""
+        return self.error + self.timeout
+
 
 class RouterSeen(msgspec.Struct, array_like=True, gc=False):
     """Last sign of life of a router."""

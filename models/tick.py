@@ -1,4 +1,4 @@
-"""The tick (topic `routecast.ticks`): what went into the snapshots of one moment, so that they can be computed again."""
+"""Topic `routecast.ticks`: claims of leaders, and what went into the snapshots of each moment, so that they can be computed again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,32 @@ import msgspec
 from routecast.models.errors import DecodeError
 
 
-class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment at which the leader took in what was new."""
+
+    at_ms: float
+    offsets: dict[int, int]
+    """Per partition of `routecast.events`, the last offset the merged rows contained."""
+
+
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """From what a leader began."""
+
+    look: Look
+    resumed: tuple[int, int] | None
+    """(term, seq) of the checkpoint it continued; None where it began with what the kept panes told."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, tag="claim", omit_defaults=True):
+    """A worker takes over as leader; the offset of this record is its term."""
+
+    at_ms: float
+    worker: str
+    """`host-pid`."""
+    config_version: str
+
+
+class TickRecord(msgspec.Struct, frozen=True, kw_only=True, tag="tick", omit_defaults=True):
     """Logged before the snapshots are published."""
 
     term: int
@@ -21,23 +46,30 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True):
     config_version: str
     sha256: dict[str, str]
     """Of each service's snapshot record."""
+    looks: tuple[Look, ...] = ()
+    """Looks since the last tick, this tick's own apart: what a snapshot says depends on when what was seen."""
+    control: int = -1
+    """Last offset of `routecast.control` that had been applied."""
+    began: Beginning | None = None
+    """In the first tick of a term."""
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(TickRecord)
+_decoder = msgspec.json.Decoder(Claim | TickRecord)
 
 
-def encode_tick(tick: TickRecord) -> bytes:
-    """JSON of a tick; equal ticks, their maps in equal order, give equal bytes."""
-    return _encoder.encode(tick)
+def encode_tick(record: Claim | TickRecord) -> bytes:
+    """JSON of a record; equal ones, their maps in equal order, give equal bytes."""
+    return _encoder.encode(record)
 
 
-def decode_tick(data: bytes) -> TickRecord:
-    """The tick of a record.
+def decode_tick(data: bytes) -> Claim | TickRecord:
+    """The claim or tick of a record.
 
-    Raises DecodeError when it is none.
+    Raises DecodeError when it is neither.
     """
     try:
-        return _decoder.decode(data)
-    except msgspec.DecodeError as error:
-        raise DecodeError(f"not a tick: {error}") from error
+        record: Claim | TickRecord = _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DecodeError(f"neither claim nor tick: {error}") from error
+    return record

@@ -1,26 +1,35 @@
 """The leader: merged rows in, ticks, snapshots and details out. No I/O of its own: a driver feeds it and publishes what it returns.
 
 Delivery: its input is the changelog of the fold, from the start; rows may come again. Ordering: within a partition, as written.
-Lost in a crash: nothing that is not recomputed from the changelog; routers live on the last snapshot meanwhile. Duplicates of
-leaders are harmless: `(term, seq)` orders what they publish.
+Lost in a crash: nothing that is not recomputed from the changelog and the newest checkpoint; routers live on the last snapshot
+meanwhile. Duplicates of leaders are harmless: `(term, seq)` orders what they publish.
+
+Everything it publishes is a function of its beginning (a checkpoint and a cut of rows), of the looks and ticks that the tick records
+name, of operators' words up to the offset they name, and of the configuration. `routecast.streams.replay` computes it again.
 """
 
 from __future__ import annotations
 
+import logging
 from hashlib import sha256
 from typing import NamedTuple
 
 from routecast.analytics.details import DetailsBuilder
 from routecast.analytics.merge import Merge
-from routecast.analytics.snapshot import ServiceAnalyst, Tick
+from routecast.analytics.snapshot import Quantiles, ServiceAnalyst, Tick
 from routecast.models.config import Config
+from routecast.models.errors import DecodeError
+from routecast.models.events import Control
 from routecast.models.rows import KEPT_MS, TargetTotals
 from routecast.models.snapshot import encode_snapshot
-from routecast.models.tick import TickRecord, encode_tick
-from routecast.streams.topics import DETAILS, SCORES, TICKS, Topic
+from routecast.models.tick import Beginning, Look, TickRecord, encode_tick
+from routecast.streams.checkpoint import Checkpoint
+from routecast.streams.topics import DETAILS, SCORES, STATE, TICKS, Topic
 
 _SETTLED_MS = 1_000.0
 """How long after the end of a pane its figures are published: by then its last events have been folded."""
+
+_log = logging.getLogger(__name__)
 
 
 class Message(NamedTuple):
@@ -38,37 +47,91 @@ class Leader:
         config: services, targets, intervals.
         term: orders this leader after its predecessors.
         now_ms: when it takes over, epoch ms.
+        merge: rows read so far; it belongs to the leader from now on.
+        checkpoint: where an earlier leader was. With the same term this is that leader again, at the tick of the checkpoint.
     """
 
-    def __init__(self, config: Config, term: int, now_ms: float) -> None:
+    def __init__(self, config: Config, term: int, now_ms: float, merge: Merge | None = None, checkpoint: Checkpoint | None = None) -> None:
         self._config = config
         self._term = term
-        self._seq = 0
-        self._merge = Merge()
+        self._merge = merge or Merge()
         self._merge.expire(now_ms - KEPT_MS)
-        self._analysts = {service: ServiceAnalyst(service, config) for service in sorted(config.services)}
-        self._details = DetailsBuilder(config)
-        self._totals: dict[str, TargetTotals] = {}
+        self._merge.take_news()
+        self._totals: dict[str, TargetTotals] = self._merge.target_totals()
         self._period_ms = float(config.intervals.snapshot_ms)
-        self._tick_ms = now_ms
         self._metrics_ms = float(config.intervals.metrics_ms)
-        self._details_ms = now_ms - now_ms % self._metrics_ms
+        self._details = DetailsBuilder(config)
+        self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
+        self._control = -1
+        self._drained, self._weights = set[str](), dict[str, float]()
+        self._looks: list[Look] = []
+        self._began: Beginning | None = Beginning(look=self._look_at(now_ms), resumed=(checkpoint.term, checkpoint.seq) if checkpoint else None)
+        if checkpoint is not None:
+            self._continue(checkpoint)
+        self._analysts = {service: self._analyst(service, now_ms, checkpoint) for service in sorted(config.services)}
 
-    def take(self, key: bytes, value: bytes | None) -> None:
-        """Take one changelog record. Raises DecodeError when it is not a row."""
-        self._merge.add(key, value)
+    def _continue(self, checkpoint: Checkpoint) -> None:
+        self._details_ms = checkpoint.details_ms
+        self._details.quantiles = {name: Quantiles(*quantiles) for name, quantiles in checkpoint.quantiles.items()}
+        self._control, self._drained, self._weights = checkpoint.control, set(checkpoint.drained), dict(checkpoint.weights)
+        if checkpoint.term == self._term:
+            self._seq, self._tick_ms, self._began = checkpoint.seq, checkpoint.at_ms, None
+
+    def _analyst(self, service: str, now_ms: float, checkpoint: Checkpoint | None) -> ServiceAnalyst:
+        analyst = ServiceAnalyst(service, self._config)
+        try:
+            analyst.resume(now_ms, self._merge, checkpoint.services.get(service) if checkpoint else None)
+        except (DecodeError, LookupError, TypeError, ValueError) as error:
+            _log.warning("service %r begins with what the last ten minutes tell: its checkpoint does not fit (%s)", service, error)
+            analyst = ServiceAnalyst(service, self._config)
+            analyst.resume(now_ms, self._merge, None)
+        return analyst
+
+    def take(self, key: bytes, value: bytes | None) -> bool:
+        """Take one changelog record; True where it completed a cut. Raises DecodeError when it is not a row."""
+        return self._merge.add(key, value)
+
+    def hear(self, offset: int, word: Control) -> bool:
+        """Take an operator's word; whether it changes anything, which should be published at once."""
+        if offset <= self._control:
+            return False
+        self._control = offset
+        before = (set(self._drained), dict(self._weights))
+        if word.action == "drain":
+            self._drained.add(word.target)
+        elif word.action == "resume":
+            self._drained.discard(word.target)
+        elif word.weight is None:
+            self._weights.pop(word.target, None)
+        else:
+            self._weights[word.target] = word.weight
+        return before != (self._drained, self._weights)
+
+    @property
+    def control(self) -> int:
+        """Last offset of the control topic that was applied."""
+        return self._control
 
     def due(self, now_ms: float) -> bool:
         """Whether to tick: the period is over, or what `look` saw has changed too much to wait for its end.
 
         A clock that was set back begins a new period.
         """
-        if abs(now_ms - self._tick_ms) >= self._period_ms - 1e-6:
-            return True
+        return abs(now_ms - self._tick_ms) >= self._period_ms - 1e-6 or self.urgent(now_ms)
+
+    def urgent(self, now_ms: float) -> bool:
+        """Whether what `look` saw should be published before the period is over."""
         return any(analyst.urgent(now_ms, self._totals) for analyst in self._analysts.values())
 
     def look(self, now_ms: float) -> None:
         """Count what is new without publishing, so that `due` can see a surge."""
+        self._looks.append(self._look_at(now_ms))
+        self._see(now_ms)
+
+    def _look_at(self, now_ms: float) -> Look:
+        return Look(at_ms=now_ms, offsets=self._merge.offsets)
+
+    def _see(self, now_ms: float) -> None:
         news, self._totals = self._merge.take_news(), self._merge.target_totals()
         for analyst in self._analysts.values():
             analyst.discover(self._totals)
@@ -78,22 +141,36 @@ class Leader:
         """Advance to this time (epoch ms) and say what to publish: the tick first, then the snapshots, then details when they are due."""
         self._seq += 1
         self._tick_ms = now_ms
-        self.look(now_ms)
+        self._see(now_ms)
         self._merge.expire(now_ms - KEPT_MS)
         messages: list[Message] = []
         if now_ms - self._details_ms >= self._metrics_ms + _SETTLED_MS:
             messages += self._detail(now_ms)
         tick = Tick(self._term, self._seq, now_ms, self._merge.routers(now_ms))
-        snapshots: list[Message] = []
-        for service, analyst in self._analysts.items():
-            snapshots.append(Message(SCORES, service.encode(), encode_snapshot(analyst.tick(tick, self._totals, self._details.quantiles))))
+        snapshots = [Message(SCORES, service.encode(), self._snapshot(analyst, tick)) for service, analyst in self._analysts.items()]
         record = TickRecord(
             term=self._term, seq=self._seq, at_ms=now_ms, offsets=self._merge.offsets, routers=tick.routers, config_version=self._config.version,
-            sha256={message.key.decode(): sha256(message.value).hexdigest() for message in snapshots},
+            sha256={message.key.decode(): sha256(message.value).hexdigest() for message in snapshots}, looks=tuple(self._looks),
+            control=self._control, began=self._began,
         )  # fmt: skip
+        self._looks, self._began = [], None
         return [Message(TICKS, b"", encode_tick(record)), *snapshots, *messages]
+
+    def _snapshot(self, analyst: ServiceAnalyst, tick: Tick) -> bytes:
+        analyst.drained, analyst.weights = self._drained, self._weights
+        return encode_snapshot(analyst.tick(tick, self._totals, self._details.quantiles))
 
     def _detail(self, now_ms: float) -> list[Message]:
         self._details_ms = now_ms - now_ms % self._metrics_ms
         self._details.update(now_ms, self._merge)
         return [Message(DETAILS, service.encode(), self._details.details(service, self._term, self._seq).encode()) for service in self._analysts]
+
+    def checkpoint(self) -> Message:
+        """Where this leader is, to be published after the messages of the last tick."""
+        checkpoint = Checkpoint(
+            term=self._term, seq=self._seq, at_ms=self._tick_ms, config_version=self._config.version, offsets=self._merge.offsets, control=self._control,
+            drained=sorted(self._drained), weights=dict(sorted(self._weights.items())), details_ms=self._details_ms,
+            quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in self._details.quantiles.items()},
+            services={service: analyst.state() for service, analyst in self._analysts.items()},
+        )  # fmt: skip
+        return Message(STATE, b"checkpoint", checkpoint.encode())

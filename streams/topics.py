@@ -1,8 +1,9 @@
-"""Names of the topics, without the configured prefix (`routecast.` by default)."""
+"""The topics: names without the configured prefix (`routecast.` by default), and what each of them must be like."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple, get_args
 
 Topic = Literal["events", "panes", "trips", "control", "ticks", "scores", "details", "metrics", "insights", "state", "deadletter"]
 
@@ -11,11 +12,56 @@ EVENTS: Final = "events"
 PANES: Final = "panes"
 """Rows of the fold, compacted: the interface between the fold and the leader."""
 CONTROL: Final = "control"
+"""What operators say, compacted, key = what they speak of; its owner is the leader."""
 TICKS: Final = "ticks"
-"""What went into each snapshot; not compacted."""
+"""Claims of leaders and what went into each snapshot; not compacted."""
 SCORES: Final = "scores"
 """Routing snapshots, compacted, key = service."""
 DETAILS: Final = "details"
 """All figures, compacted, key = service."""
+STATE: Final = "state"
+"""Checkpoints of the leader's analytic state and the configuration, compacted."""
 DEADLETTER: Final = "deadletter"
 """Bad input with topic, partition, offset and reason."""
+
+ALL: Final[tuple[Topic, ...]] = get_args(Topic)
+
+_MINUTE, _DAY = 60_000, 86_400_000
+MOST_EVENT_BYTES: Final = 1_048_588
+"""Largest record, compressed, that brokers take for events: their own default."""
+MOST_ROW_BYTES: Final = 8 * 1024 * 1024
+"""Largest record of everything that workers write: rows of 256 busy targets, details of a large service."""
+
+
+class TopicSpec(NamedTuple):
+    """What a topic must be like."""
+
+    partitioned: bool
+    """Whether it has the configured number of partitions; otherwise one."""
+    configs: Mapping[str, str]
+
+
+def _kept(ms: int, **more: str) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(ms), "message.timestamp.type": "LogAppendTime"} | more
+
+
+def _compacted(*, lag_ms: int, **more: str) -> dict[str, str]:
+    often = {"segment.ms": str(10 * _MINUTE), "min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": str(60 * _MINUTE)}
+    return {"cleanup.policy": "compact", "min.compaction.lag.ms": str(lag_ms), "message.timestamp.type": "LogAppendTime", **often} | more
+
+
+_LARGE = {"max.message.bytes": str(MOST_ROW_BYTES)}
+
+SPECS: Final[Mapping[Topic, TopicSpec]] = {
+    "events": TopicSpec(partitioned=True, configs=_kept(7 * _DAY, **{"max.message.bytes": str(MOST_EVENT_BYTES)})),
+    "panes": TopicSpec(partitioned=True, configs=_compacted(lag_ms=10 * _MINUTE, **_LARGE)),
+    "trips": TopicSpec(partitioned=False, configs=_kept(_DAY)),
+    "control": TopicSpec(partitioned=False, configs=_compacted(lag_ms=7 * _DAY)),
+    "ticks": TopicSpec(partitioned=False, configs=_kept(7 * _DAY)),
+    "scores": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
+    "details": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
+    "metrics": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
+    "insights": TopicSpec(partitioned=False, configs=_kept(30 * _DAY)),
+    "state": TopicSpec(partitioned=False, configs=_compacted(lag_ms=7 * _DAY, **_LARGE)),
+    "deadletter": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
+}

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
 
+from routecast.broker import LocalBroker, missing_tools
+from routecast.models.config import Config, Kafka
+from routecast.streams.configuration import load_config
+
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("local", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+Result = TypeVar("Result")
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +36,143 @@ def traces() -> Path:
     if os.environ.get("CI"):
         pytest.fail("ROUTECAST_TRACES must name the folder of the recordings under CI")
     pytest.skip("needs the original recordings: set ROUTECAST_TRACES to their folder")
+
+
+@pytest.fixture(scope="session")
+def broker_tools() -> None:
+    """What a local broker needs; its tests are skipped without, never under CI."""
+    lacking = missing_tools()
+    if lacking and os.environ.get("CI"):
+        pytest.fail(f"{' and '.join(lacking)} must be installed under CI")
+    if lacking:
+        pytest.skip(f"needs a Kafka broker: install {' and '.join(lacking)}, or set ROUTECAST_TEST_KAFKA=host:port to a running one")
+
+
+@pytest.fixture(scope="session")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A broker for all tests that only need one to talk to: the one of `ROUTECAST_TEST_KAFKA`, or our own."""
+    running = os.environ.get("ROUTECAST_TEST_KAFKA")
+    if running:
+        yield running
+        return
+    request.getfixturevalue("broker_tools")
+    with LocalBroker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture
+def kafka(bootstrap: str) -> Kafka:
+    """How to reach a broker on which no other test has anything under this prefix."""
+    return Kafka(bootstrap=bootstrap, prefix=f"test-{uuid.uuid4().hex[:8]}.")
+
+
+TARGETS = """
+[[target]]
+id = "a"
+provider = "p-a"
+model = "m"
+service = "chat"
+
+[[target]]
+id = "b"
+provider = "p-b"
+model = "m"
+service = "chat"
+
+[[target]]
+id = "c"
+provider = "p-c"
+model = "m"
+service = "mail"
+
+[intervals]
+snapshot_ms = 500
+metrics_ms = 1000
+"""
+
+
+@pytest.fixture
+def config_file(kafka: Kafka, tmp_path: Path) -> Path:
+    """Two services on that broker: targets a and b of `chat`, c of `mail`; quick intervals."""
+    file = tmp_path / "routecast.toml"
+    file.write_text(f'{TARGETS}\n[kafka]\nbootstrap = "{kafka.bootstrap}"\nprefix = "{kafka.prefix}"\n')
+    return file
+
+
+@pytest.fixture
+def config(config_file: Path) -> Config:
+    """What `config_file` says."""
+    return load_config(config_file, {})
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Starts worker processes for a configuration file; they end with the test."""
+    started: list[Worker] = []
+
+    def start(config_file: Path, *options: str) -> Worker:
+        started.append(Worker(config_file, tmp_path / f"worker-{len(started)}.log", options))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.stop()
+
+
+class Worker:
+    """A worker process and its log."""
+
+    def __init__(self, config_file: Path, log: Path, options: Sequence[str] = ()) -> None:
+        self.log = log
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUTECAST_")}
+        command = [sys.executable, "-m", "routecast.cli", "worker", "--config", str(config_file), *options]
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=kept)
+
+    @property
+    def said(self) -> str:
+        """Everything it has logged so far."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, words: str, *, within_s: float = 60.0) -> None:
+        """Wait until its log holds these words."""
+        until_s = time.monotonic() + within_s
+        while words not in self.said:
+            if self.process.poll() is not None or time.monotonic() > until_s:
+                raise AssertionError(f"the worker did not say {words!r} (exit code {self.process.poll()}):\n{self.said}")
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Have it stop in good order, with force after 30 s; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+@pytest.fixture
+def run() -> Callable[[Coroutine[Any, Any, Result]], Result]:
+    """Runs a coroutine to its end, at most 100 s."""
+
+    def run_within(work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run(asyncio.wait_for(work, 100))
+
+    return run_within
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Waits until something that goes on elsewhere has happened, at most `within_s`."""
+
+    def wait(true: Callable[[], object], *, within_s: float = 60.0) -> None:
+        until_s = time.monotonic() + within_s
+        while not true():
+            if time.monotonic() > until_s:
+                raise AssertionError(f"it did not happen within {within_s:.0f} s")
+            time.sleep(0.02)
+
+    return wait

@@ -131,13 +131,14 @@ INERT: list[tuple[str, Any]] = [
     ("thresholds.quality", {"minimum": 0.1, "target": 0.2}),
     ("intervals.analysis_ms", 2000.0),
     ("intervals.alert_check_ms", 2000.0),
-    ("kafka.bootstrap", "elsewhere:1"),
-    ("kafka.prefix", "x."),
+    ("kafka", {"bootstrap": "elsewhere:1", "prefix": "x.", "partitions": 7, "replication": 3, "session_timeout_ms": 9000}),
+    ("kafka", {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "u", "password_file": "f", "ca_file": "c"}),
+    ("kafka", {"cert_file": "c", "key_file": "k"}),
     ("influx.url", "http://elsewhere"),
     ("influx.organisation", "x"),
     ("influx.token_file", "x"),
 ]
-"""Keys whose part does not exist yet, and the region, which acts only where a request asks for one."""
+"""Keys whose part does not exist yet, the region, which acts only where a request asks for one, and how the log is reached."""
 
 
 def _changed(key: str, value: object) -> set[str]:

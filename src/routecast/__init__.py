@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from routecast.models.config import Config
     from routecast.models.decision import Decision, Explanation
-    from routecast.models.errors import ConfigError, DecodeError, NoTarget, QueueFull, RoutecastError, StaleSnapshot
+    from routecast.models.errors import CheckFailed, ConfigError, DecodeError, NoTarget, QueueFull, RoutecastError, StaleSnapshot, Unreachable
     from routecast.models.requirements import Requirements
     from routecast.streams.call import Call
     from routecast.streams.emitter import Emitter
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
+    "CheckFailed",
     "Config",
     "ConfigError",
     "Decision",
@@ -35,12 +36,13 @@ __all__ = [
     "RoutecastError",
     "Router",
     "StaleSnapshot",
+    "Unreachable",
 ]
 
 _HOMES = {
     "models.config": ("Config",),
     "models.decision": ("Decision", "Explanation"),
-    "models.errors": ("ConfigError", "DecodeError", "NoTarget", "QueueFull", "RoutecastError", "StaleSnapshot"),
+    "models.errors": ("CheckFailed", "ConfigError", "DecodeError", "NoTarget", "QueueFull", "RoutecastError", "StaleSnapshot", "Unreachable"),
     "models.requirements": ("Requirements",),
     "streams.call": ("Call",),
     "streams.emitter": ("Emitter",),

@@ -10,7 +10,7 @@ from routecast.models.errors import ConfigError, DecodeError, NoTarget, QueueFul
 def test_every_error_has_the_one_root_and_is_public() -> None:
     """One `except` catches all that this library raises on purpose; the module's text lists them all."""
     found = {name for name, thing in vars(errors).items() if isinstance(thing, type) and issubclass(thing, Exception)}
-    assert found == {"RoutecastError", "ConfigError", "DecodeError", "NoTarget", "StaleSnapshot", "QueueFull"}
+    assert found == {"RoutecastError", "CheckFailed", "ConfigError", "DecodeError", "Unreachable", "NoTarget", "StaleSnapshot", "QueueFull"}
     assert all(issubclass(getattr(errors, name), RoutecastError) for name in found)
     assert found <= set(routecast.__all__)
     assert all(name in (errors.__doc__ or "") for name in found)

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from routecast.cli import config, demo, route
+from routecast.cli import config, demo, route, worker
 from routecast.cli.render import complain
-from routecast.models.errors import ConfigError, NoTarget, RoutecastError
+from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Unreachable
 
-FAILURE, CONFIGURATION = 1, 3
+FAILURE, CONFIGURATION, UNREACHABLE, CHECK_FAILED = 1, 3, 4, 5
+_CODES = ((ConfigError, CONFIGURATION), (Unreachable, UNREACHABLE), (CheckFailed, CHECK_FAILED))
 
 app = typer.Typer(name="routecast", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("demo")(demo.demo)
+app.command("worker")(worker.worker)
 app.add_typer(route.app, name="route")
 app.add_typer(config.app, name="config")
 
@@ -38,9 +40,9 @@ def run() -> int:
         app()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILURE
-    except (ConfigError, NoTarget, RoutecastError) as error:
+    except RoutecastError as error:
         complain(str(error))
-        return CONFIGURATION if isinstance(error, ConfigError) else FAILURE
+        return next((code for kind, code in _CODES if isinstance(error, kind)), FAILURE)
     except KeyboardInterrupt:
         complain("interrupted")
         return FAILURE

@@ -1,0 +1,180 @@
+"""The worker on Faust: an agent that folds events, a table whose changelog holds the rows, an agent whose partition makes the leader.
+
+Delivery: at least once from Kafka, exactly once in the rows, see `folding`. Ordering: one agent, one event at a time. Lost in a crash:
+nothing. A worker that stood still longer than the session timeout ends itself before it writes anything: another has its partitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterable, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from routecast.analytics.fold import Record as Row
+from routecast.models.config import Config, Kafka
+from routecast.streams.clock import Clock
+from routecast.streams.folding import Folding
+from routecast.streams.kafka import password, ssl_context, topic_name
+from routecast.streams.leading import Leading
+from routecast.streams.memory import Record
+from routecast.streams.reading import PartitionReader, reader
+from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_ROW_BYTES, PANES
+
+FLUSH_MS = 500.0
+"""Rows are written this often."""
+_BEFORE_TICK_MS = 150.0
+"""Flushes are timed so that rows reach the leader this long before it ticks."""
+_PACE_S = 0.1
+STALLED = 75
+"""Exit code of a worker that stood still for too long."""
+_MOST_BURIED_BYTES = 900_000
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Everything one worker process does; `app` is what Faust runs.
+
+    Args:
+        config: targets, intervals and the log; the topics exist.
+        clock: time of flushes and ticks.
+    """
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        settings = config.kafka
+        self._settings = settings
+        self._clock = clock
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.app = _app(settings)
+        raw: Any = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+        events = self.app.topic(topic_name(settings, EVENTS), **raw)
+        control = self.app.topic(topic_name(settings, CONTROL), **raw)
+        self._dead = self.app.topic(topic_name(settings, DEADLETTER), **raw)
+        changelog = self.app.topic(topic_name(settings, PANES), internal=True, **raw)
+        self._table = self.app.Table("panes", key_type=bytes, value_type=bytes, changelog_topic=changelog)
+        self.folding = Folding(clock, self._write, self._bury)
+        self.leading = Leading(config, clock, self.name, self._still_alive)
+        self._seen_s = clock.monotonic_s()
+        self._generation = 0
+        self._recovery: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
+        self._reader: PartitionReader | None = None
+        self.app.agent(events)(self._fold)
+        self.app.agent(control)(self._own_control)
+        self.app.on_partitions_assigned.connect(self._assigned)
+        self.app.on_partitions_revoked.connect(self._revoked)
+        self.app.on_before_shutdown.connect(self._leave)
+        self.app.task(self._flush_always)
+
+    async def _fold(self, stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            await self.folding.fold(message.partition, Record(message.offset, message.timestamp * 1000.0, b"", event.value), self._read)
+
+    async def _own_control(self, stream: AsyncIterable[object]) -> None:
+        """Its partition makes the leader, which reads the records itself."""
+        async for _ in stream:
+            pass
+
+    async def _read(self) -> PartitionReader:
+        if self._reader is None:
+            self._reader = await self._stack.enter_async_context(reader(self._settings, group=self.app.conf.id))
+        return self._reader
+
+    async def _assigned(self, *sent: Any, **_: Any) -> None:
+        assigned: set[TP] = sent[1]
+        events = topic_name(self._settings, EVENTS)
+        self._generation = await self.folding.own(tp.partition for tp in assigned if tp.topic == events)
+        if self._recovery is not None:
+            self._recovery.cancel()
+        self._recovery = asyncio.create_task(self._recover(self._generation))
+        if any(tp.topic == topic_name(self._settings, CONTROL) for tp in assigned):
+            self.leading.begin()
+        else:
+            await self.leading.end()
+
+    async def _recover(self, generation: int) -> None:
+        async with reader(self._settings, group=self.app.conf.id) as read:
+            await self.folding.recover(generation, read)
+        _log.info("ready: %d partitions", len(self.folding.owned))
+
+    async def _revoked(self, *_: Any, **__: Any) -> None:
+        self._generation = await self.folding.own(())
+
+    async def _flush_always(self) -> None:
+        while not self.app.should_stop:
+            now_ms = self._clock.now_ms()
+            await asyncio.sleep(max(0.0, FLUSH_MS - (now_ms + _BEFORE_TICK_MS) % FLUSH_MS) / 1000.0)
+            self._still_alive()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        try:
+            await self.folding.flush()
+        except Exception:  # noqa: BLE001 - whatever it was, the log may lack rows now
+            _log.exception("rows could not be written: this worker ends, its partitions are rebuilt from the log by the next owner")
+            os._exit(STALLED)
+
+    async def _leave(self, *_: object, **__: object) -> None:
+        await self.leading.end()
+        await self._flush()
+        await self._stack.aclose()
+
+    def _still_alive(self) -> None:
+        """End the process if its loop stood still longer than the session timeout."""
+        now_s = self._clock.monotonic_s()
+        stood_s, self._seen_s = now_s - self._seen_s, now_s
+        if stood_s * 1000.0 > self._settings.session_timeout_ms:
+            _log.error("stood still for %.1f s, longer than the session timeout: somebody else has the partitions, this worker ends", stood_s)
+            os._exit(STALLED)
+
+    async def _write(self, partition: int, rows: Iterable[Row]) -> None:
+        await asyncio.gather(
+            *(self._table.send_changelog(partition, key, value, key_serializer="raw", value_serializer="raw") for key, value in rows)
+        )  # fmt: skip
+
+    def _bury(self, place: str, value: bytes, reason: str) -> None:
+        self._dead.send_soon(key=f"{place}: {reason}"[:1000].encode(), value=value[:_MOST_BURIED_BYTES], partition=0)
+
+
+def _app(settings: Kafka) -> faust.App:
+    return faust.App(
+        f"{settings.prefix}worker",
+        broker=[f"kafka://{host}" for host in settings.bootstrap.split(",")],
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=settings.session_timeout_ms / 1000.0,
+        broker_heartbeat_interval=settings.session_timeout_ms / 3000.0,
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=1 << 20,
+        producer_acks=-1,
+        producer_linger=0.02,
+        producer_max_batch_size=131_072,
+        producer_max_request_size=MOST_ROW_BYTES,
+        stream_buffer_maxsize=65_536,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        store="memory://",
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        datadir=Path(tempfile.gettempdir()) / "routecast-worker",
+    )
+
+
+def _credentials(settings: Kafka) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    context = ssl_context(settings)
+    if settings.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(mechanism=settings.sasl_mechanism, username=settings.username, password=password(settings), ssl_context=context)
+    return faust.SSLCredentials(context) if context is not None else None

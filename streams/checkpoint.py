@@ -1,0 +1,42 @@
+"""The leader's checkpoint (topic `routecast.state`, key `checkpoint`): its analytic state at a tick, for the next leader and for replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from routecast.analytics.checkpoint import pack, unpack
+from routecast.models.errors import DecodeError
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """All that does not follow from merged rows and configuration."""
+
+    term: int
+    seq: int
+    at_ms: float
+    config_version: str
+    offsets: dict[int, int]
+    """Per partition of the events, the last offset that the snapshot of this tick contains."""
+    control: int
+    drained: list[str]
+    weights: dict[str, float]
+    details_ms: float
+    quantiles: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
+    services: dict[str, dict[str, Any]]
+
+    def encode(self) -> bytes:
+        """Compressed MessagePack."""
+        return pack({name: getattr(self, name) for name in self.__struct_fields__})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Checkpoint:
+        """The checkpoint of a record.
+
+        Raises DecodeError when it is none.
+        """
+        try:
+            return msgspec.convert(unpack(data), cls)
+        except msgspec.ValidationError as error:
+            raise DecodeError(f"not a checkpoint: {error}") from error

@@ -1,0 +1,183 @@
+"""The folds of the partitions that this worker owns: recovery from the log, folding, flushing. No Faust in here.
+
+Delivery: every event of the log counts exactly once in the rows, whatever is delivered again, skipped or taken over. A partition's
+state is always rebuilt from its rows and from the events behind them, never from acknowledgements: Kafka's committed offset may run
+ahead of what was flushed. Ordering: offsets of a partition rise; a gap is read again from the log. Lost in a crash: nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Protocol
+
+import msgspec
+
+from routecast.analytics.fold import PartitionFold
+from routecast.analytics.fold import Record as Row
+from routecast.models.events import decode_events
+from routecast.models.rows import PaneRow, TotalsRow, decode_row, totals_key
+from routecast.streams.clock import Clock
+from routecast.streams.memory import Record
+from routecast.streams.topics import EVENTS, PANES, Topic
+
+REFRESH_S = 300.0
+"""How often an owner writes its totals rows again, so that a stale row of a stalled owner cannot survive compaction."""
+MOST_RECORD_BYTES = 16 * 1024 * 1024
+"""A larger record, once decompressed, is bad as a whole."""
+_MOST_AGAIN = 20_000
+"""Records to read again behind the committed offset at most: the rest comes by itself."""
+_RETRY_S = 0.3
+
+_log = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """What recovery needs of a log."""
+
+    def stretch(self, topic: Topic, partition: int, first: int, end: int) -> AsyncIterator[Record]:
+        """Records from an offset to before another."""
+        ...
+
+    async def ends(self, topic: Topic, partitions: list[int]) -> dict[int, int]:
+        """Next offsets."""
+        ...
+
+    async def committed(self, topic: Topic, partition: int) -> int:
+        """Where the group goes on."""
+        ...
+
+
+Write = Callable[[int, Iterable[Row]], Awaitable[None]]
+"""Writes rows of a partition, in order; returns once the log has confirmed all of them."""
+Bury = Callable[[str, bytes, str], None]
+"""Dead-letters: place, value, reason."""
+
+
+class Folding:
+    """Folds by partition. All methods belong to one event loop."""
+
+    def __init__(self, clock: Clock, write: Write, bury: Bury) -> None:
+        self._clock = clock
+        self._write = write
+        self._bury = bury
+        self._folds: dict[int, PartitionFold] = {}
+        self.owned: frozenset[int] = frozenset()
+        """Partitions that this worker owns."""
+        self._generation = 0
+        self._changed = asyncio.Condition()
+        self._refresh_at_s: dict[int, float] = {}
+        self.folded = 0
+        """Events folded since the start, those read again included."""
+
+    async def own(self, partitions: Iterable[int]) -> int:
+        """Own exactly these partitions, none of them ready; the generation to recover with."""
+        async with self._changed:
+            self._generation += 1
+            self.owned = frozenset(partitions)
+            self._folds.clear()
+            self._changed.notify_all()
+            return self._generation
+
+    async def recover(self, generation: int, read: Reader) -> None:
+        """Make the owned partitions ready, unless the generation is over; tries again until it works."""
+        for partition in sorted(self.owned):
+            while generation == self._generation:
+                try:
+                    fold = await self._recovered(partition, read)
+                except Exception:  # noqa: BLE001 - the log may be away for long; Faust would swallow what is raised here
+                    _log.warning("partition %d cannot be recovered yet, trying again", partition, exc_info=True)
+                    await asyncio.sleep(_RETRY_S)
+                    continue
+                async with self._changed:
+                    if generation == self._generation:
+                        self._folds[partition] = fold
+                        self._changed.notify_all()
+                break
+
+    async def _recovered(self, partition: int, read: Reader) -> PartitionFold:
+        rows: dict[bytes, PaneRow | TotalsRow] = {}
+        end = (await read.ends(PANES, [partition]))[partition]
+        async for record in read.stretch(PANES, partition, 0, end):
+            _keep(rows, record)
+        fold = PartitionFold.restored(partition, rows.values())
+        first, end = fold.offset + 1, (await read.ends(EVENTS, [partition]))[partition]
+        until = max(await read.committed(EVENTS, partition), min(end, first + _MOST_AGAIN))
+        async for record in read.stretch(EVENTS, partition, first, until):
+            self._apply(fold, record)
+        _log.info("partition %d recovered: %d rows up to offset %d, events up to %d", partition, len(rows), first - 1, fold.offset)
+        return fold
+
+    async def fold(self, partition: int, record: Record, read: Callable[[], Awaitable[Reader]]) -> None:
+        """Fold one record of an owned partition once that is ready; of another partition it is left to its owner."""
+        fold = self._folds.get(partition)
+        if fold is None:
+            fold = await self._ready(partition)
+        if fold is None or record.offset <= fold.offset:
+            return
+        if record.offset > fold.offset + 1:
+            await self._again(fold, record.offset, await read())
+            if self._folds.get(partition) is not fold:
+                return
+        self._apply(fold, record)
+
+    async def _ready(self, partition: int) -> PartitionFold | None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: partition in self._folds or partition not in self.owned)
+            return self._folds.get(partition)
+
+    async def _again(self, fold: PartitionFold, end: int, read: Reader) -> None:
+        """Read what was skipped; offsets that the log has no records for (older than its retention) are simply not there."""
+        async for record in read.stretch(EVENTS, fold.partition, fold.offset + 1, end):
+            self._apply(fold, record)
+
+    def _apply(self, fold: PartitionFold, record: Record) -> None:
+        value = record.value or b""
+        place = f"{EVENTS}/{fold.partition}/{record.offset}"
+        if len(value) > MOST_RECORD_BYTES:
+            fold.apply(record.offset, record.append_ms, [], 1)
+            self._bury(place, value, f"record of {len(value)} bytes is larger than {MOST_RECORD_BYTES}")
+            return
+        events, bad = decode_events(value)
+        fold.apply(record.offset, record.append_ms, events, len(bad))
+        self.folded += len(events)
+        for item in bad:
+            self._bury(place, item.raw, item.reason)
+
+    async def flush(self) -> None:
+        """Write what has changed, each partition's closing row only when the log has confirmed the rows before it."""
+        now_s = self._clock.monotonic_s()
+        for partition, fold in list(self._folds.items()):
+            if self._folds.get(partition) is not fold:
+                continue
+            stale = now_s >= self._refresh_at_s.setdefault(partition, now_s + REFRESH_S)
+            if stale:
+                self._refresh_at_s[partition] = now_s + REFRESH_S
+            if stale or fold.dirty:
+                await self._flush(partition, fold.flush(all_totals=stale))
+
+    async def _flush(self, partition: int, rows: list[Row]) -> None:
+        closing = next(i for i, (key, _) in enumerate(rows) if key == totals_key(partition, 0))
+        await self._write(partition, rows[:closing])
+        await self._write(partition, rows[closing:])
+
+    @property
+    def ready(self) -> bool:
+        """Whether every owned partition is."""
+        return len(self._folds) == len(self.owned)
+
+
+def _keep(rows: dict[bytes, PaneRow | TotalsRow], record: Record) -> None:
+    """Take a row of the changelog, the higher fence winning."""
+    if record.value is None:
+        rows.pop(record.key, None)
+        return
+    try:
+        row = decode_row(record.key, record.value)
+    except msgspec.DecodeError:
+        _log.warning("changelog record %r is not a row and is left out", record.key)
+        return
+    known = rows.get(record.key)
+    if known is None or row.fence >= known.fence:
+        rows[record.key] = row

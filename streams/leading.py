@@ -1,0 +1,184 @@
+"""The leader on Kafka: tails the fold's changelog and what operators say, ticks, publishes, checkpoints.
+
+Delivery: reads without a group, from the start of the changelog; its claim, a record of its own, orders it after its predecessors.
+Ordering: a tick is confirmed by the log before its snapshots are written. Lost in a crash: at most the ticks since the last one; the
+next leader continues from the newest checkpoint and from the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from routecast.analytics.merge import Merge
+from routecast.models.config import Config
+from routecast.models.errors import DecodeError
+from routecast.models.events import Control, decode_events
+from routecast.models.tick import Claim, encode_tick
+from routecast.streams.checkpoint import Checkpoint
+from routecast.streams.clock import Clock
+from routecast.streams.kafka import client_options, topic_name
+from routecast.streams.leader import Leader, Message
+from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
+from routecast.streams.topics import CONTROL, MOST_ROW_BYTES, PANES, STATE, TICKS
+
+CHECKPOINT_MS = 30_000.0
+_LOOK_MS = 250.0
+"""Least time between looks."""
+_RETRY_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Leading:
+    """Leads while it is told to; starts anew when something fails.
+
+    Args:
+        config: services, targets, intervals, and the log.
+        clock: time of ticks.
+        worker: name in claims.
+        alive: called before anything is published; ends the process that stood still for too long.
+    """
+
+    def __init__(self, config: Config, clock: Clock, worker: str, alive: Callable[[], None]) -> None:
+        self._config = config
+        self._clock = clock
+        self._worker = worker
+        self._alive = alive
+        self._task: asyncio.Task[None] | None = None
+        self.term = -1
+        """Of the current leadership; −1 while it does not lead."""
+
+    def begin(self) -> None:
+        """Take over, unless it leads already."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._lead_always())
+
+    async def end(self) -> None:
+        """Give up leading."""
+        task, self._task, self.term = self._task, None, -1
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _lead_always(self) -> None:
+        while self._task is asyncio.current_task():  # libraries swallow cancellations now and then
+            try:
+                await self._lead()
+            except Exception:  # noqa: BLE001 - the log may be away for long, and nobody else will lead meanwhile
+                _log.warning("leading failed, starting anew", exc_info=True)
+                self.term = -1
+                await asyncio.sleep(_RETRY_S)
+
+    async def _lead(self) -> None:
+        settings = self._config.kafka
+        async with producer(self._config) as out, consumer(settings) as client:
+            read = PartitionReader(client, settings)
+            states = (await read.newest(STATE))[0]
+            partitions = await read.partitions(PANES)
+            merge, places = Merge(), [TopicPartition(topic_name(settings, PANES), partition) for partition in partitions]
+            ends = await client.end_offsets(places)
+            client.assign(places)
+            await client.seek_to_beginning(*places)
+            while any([await client.position(place) < end for place, end in ends.items()]):
+                for messages in (await client.getmany(timeout_ms=200)).values():
+                    for message in messages:
+                        _take(merge.add, message)
+            session = _Session(self._config, out, client)
+            await session.log_configuration()
+            self._alive()
+            session.leader = await self._claimed(session, merge, decoded(states.get(b"checkpoint"), Checkpoint.decode))
+            await self._serve(session, places)
+
+    async def _claimed(self, session: _Session, merge: Merge, checkpoint: Checkpoint | None) -> Leader:
+        now_ms = self._clock.now_ms()
+        claim = Claim(at_ms=now_ms, worker=self._worker, config_version=self._config.version)
+        self.term = await session.publish(Message(TICKS, b"", encode_tick(claim)))
+        _log.info("leading with term %d from %s", self.term, f"checkpoint {checkpoint.term}/{checkpoint.seq}" if checkpoint else "the rows alone")
+        return Leader(self._config, self.term, now_ms, merge, checkpoint)
+
+    async def _serve(self, session: _Session, places: list[TopicPartition]) -> None:
+        leader, client = session.leader, session.client
+        control = TopicPartition(topic_name(self._config.kafka, CONTROL), 0)
+        positions = {place: await client.position(place) for place in places}
+        client.assign([*places, control])
+        for place, position in positions.items():
+            client.seek(place, position)
+        client.seek(control, leader.control + 1)
+        period_ms = float(self._config.intervals.snapshot_ms)
+        next_ms, look_ms, fresh = 0.0, 0.0, False
+        while True:
+            now_ms = self._clock.now_ms()
+            wait_ms = max(0.0, min(next_ms, look_ms if fresh else math.inf) - now_ms)
+            batch = await client.getmany(timeout_ms=int(min(wait_ms, period_ms)) + 1)
+            said = sum(_hear(leader, message) for message in batch.get(control, ())) > 0
+            fresh |= sum(_take(leader.take, message) for place in places for message in batch.get(place, ())) > 0
+            now_ms = self._clock.now_ms()
+            if fresh and now_ms >= look_ms:
+                leader.look(now_ms)
+                look_ms, fresh = now_ms + _LOOK_MS, False
+            if said or now_ms >= next_ms or abs(next_ms - now_ms) > 2 * period_ms or leader.urgent(now_ms):
+                self._alive()
+                await session.tick(now_ms)
+                next_ms = (math.floor(now_ms / period_ms) + 1) * period_ms
+                fresh = False
+
+
+class _Session:
+    """One leadership: the leader and how it publishes."""
+
+    leader: Leader
+
+    def __init__(self, config: Config, out: AIOKafkaProducer, client: AIOKafkaConsumer) -> None:
+        self.client = client
+        self._config = config
+        self._out = out
+        self._checkpoint_ms = 0.0
+
+    async def tick(self, now_ms: float) -> None:
+        tick, *messages = self.leader.tick(now_ms)
+        if now_ms - self._checkpoint_ms >= CHECKPOINT_MS:
+            self._checkpoint_ms = now_ms
+            messages.append(self.leader.checkpoint())
+        await self.publish(tick)
+        await asyncio.gather(*(self.publish(message) for message in messages))
+
+    async def publish(self, message: Message) -> int:
+        sent = await self._out.send_and_wait(topic_name(self._config.kafka, message.topic), message.value, key=message.key or None, partition=0)
+        return int(sent.offset)
+
+    async def log_configuration(self) -> None:
+        """For whoever computes snapshots again."""
+        key = f"config/{self._config.version}".encode()
+        await self.publish(Message(STATE, key, self._config.model_dump_json().encode()))
+
+
+@asynccontextmanager
+async def producer(config: Config, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """A started idempotent producer."""
+    client = AIOKafkaProducer(**client_options(config.kafka), enable_idempotence=True, acks="all", max_request_size=MOST_ROW_BYTES, **options)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+def _take(take: Callable[[bytes, bytes | None], bool], message: Any) -> bool:
+    record = record_of(message)
+    try:
+        return take(record.key, record.value)
+    except DecodeError as error:
+        _log.warning("%s is left out", error)
+        return False
+
+
+def _hear(leader: Leader, message: Any) -> bool:
+    words = [event for event in decode_events(message.value or b"")[0] if isinstance(event, Control)]
+    return sum(leader.hear(message.offset, word) for word in words[:1]) > 0
