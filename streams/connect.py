@@ -1,4 +1,4 @@
-"""Where a URL leads: `memory://[name]` is an embedded pipeline in this process; the same name is the same log."""
+"""Where a URL leads: `kafka://host:9092` to brokers, `memory://[name]` to an embedded pipeline in this process. The same URL is the same log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from routecast.models.config import Config
@@ -17,6 +18,8 @@ from routecast.streams.configuration import load_config
 from routecast.streams.embedded import Embedded
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
+from routecast.streams.kafka import addressed
+from routecast.streams.live import Live
 from routecast.streams.router import Router
 
 FIRST_SNAPSHOT_S = 5.0
@@ -24,8 +27,34 @@ FIRST_SNAPSHOT_S = 5.0
 CLOSE_S = 5.0
 
 
+class Driver(Protocol):
+    """What carries events and snapshots between this process and a log."""
+
+    config: Config
+
+    def emitter(self, rng: random.Random) -> Emitter:
+        """A new emitter."""
+        ...
+
+    def router(self, service: str, rng: random.Random, policy: str | None) -> Router:
+        """A new router, with an emitter of its own."""
+        ...
+
+    def wait_for_snapshot(self, service: str, timeout_s: float, /) -> bool:
+        """Wait for a snapshot of this service; whether there is one."""
+        ...
+
+    def release(self, emitter: Emitter, router: Router | None, timeout_s: float, /) -> bool:
+        """Deliver what waits and let go of an emitter, and of its router; whether it was delivered in time."""
+        ...
+
+    def close(self, timeout_s: float) -> bool:
+        """Stop; whether that took no longer."""
+        ...
+
+
 class _Shared:
-    """Embedded pipelines of this process by name, each for as long as somebody uses it."""
+    """Drivers of this process by URL, each for as long as somebody uses it."""
 
     def __init__(self) -> None:
         self._begin()
@@ -33,57 +62,60 @@ class _Shared:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[str, tuple[Embedded, int]] = {}
+        self._running: dict[str, tuple[Driver, int]] = {}
 
-    def join(self, url: str, config: Config) -> Embedded:
+    def join(self, url: str, config: Config) -> Driver:
         with self._lock:
-            embedded, users = self._running.get(url) or (Embedded(config, SystemClock()), 0)
-            if embedded.config != config:
+            driver, users = self._running.get(url) or (_driver(url, config), 0)
+            if driver.config != config:
                 raise ConfigError(f"{url!r} already runs in this process with another configuration: use one configuration, or another name behind memory://")
-            self._running[url] = (embedded, users + 1)
-            return embedded
+            self._running[url] = (driver, users + 1)
+            return driver
 
-    def leave(self, url: str, embedded: Embedded, timeout_s: float) -> bool:
+    def leave(self, url: str, driver: Driver, timeout_s: float) -> bool:
         with self._lock:
             running, users = self._running.get(url, (None, 0))
-            if running is not embedded:
+            if running is not driver:
                 return False
             if users > 1:
-                self._running[url] = (embedded, users - 1)
+                self._running[url] = (driver, users - 1)
                 return True
             del self._running[url]
-        return embedded.close(timeout_s)
+        return driver.close(timeout_s)
 
 
 _shared = _Shared()
+
+
+def _driver(url: str, config: Config) -> Driver:
+    return Embedded(config, SystemClock()) if urlsplit(url).scheme == "memory" else Live(config, SystemClock())
 
 
 class Connection:
     """A router on a log; `async with` or `with` gives the router and takes it down again."""
 
     def __init__(self, url: str, config: Config, service: str, policy: str | None, rng: random.Random) -> None:
-        self._url = _embedded_url(url)
-        self._config = config
+        self._url, self._config = _opened(url, config)
         self._service = service
         self._policy = policy
         self._rng = rng
-        self._embedded: Embedded | None = None
+        self._driver: Driver | None = None
         self._router: Router | None = None
 
     def _open(self) -> Router:
-        self._embedded = _shared.join(self._url, self._config)
+        self._driver = _shared.join(self._url, self._config)
         try:
-            self._router = self._embedded.router(self._service, self._rng, self._policy)
+            self._router = self._driver.router(self._service, self._rng, self._policy)
         except BaseException:
-            _shared.leave(self._url, self._embedded, CLOSE_S)
+            _shared.leave(self._url, self._driver, CLOSE_S)
             raise
         return self._router
 
     def _close(self) -> None:
-        embedded, self._embedded = self._embedded, None
-        if embedded is not None and self._router is not None:
-            embedded.release(self._router.emitter, self._router)
-            _shared.leave(self._url, embedded, CLOSE_S)
+        driver, self._driver = self._driver, None
+        if driver is not None and self._router is not None:
+            driver.release(self._router.emitter, self._router, CLOSE_S)
+            _shared.leave(self._url, driver, CLOSE_S)
 
     def __enter__(self) -> Router:
         router = self._open()
@@ -110,8 +142,8 @@ class Connection:
         await asyncio.to_thread(self._close)
 
     def _wait(self) -> None:
-        if self._embedded is not None:
-            self._embedded.wait_for_snapshot(FIRST_SNAPSHOT_S)
+        if self._driver is not None:
+            self._driver.wait_for_snapshot(self._service, FIRST_SNAPSHOT_S)
 
 
 def open_router(
@@ -127,13 +159,13 @@ def open_router(
 
 def open_emitter(url: str, config: Config | str | Path | None, rng: random.Random | None, environ: Mapping[str, str]) -> Emitter:
     """The emitter behind `Emitter.connect`."""
-    url, loaded = _embedded_url(url), _config(config, environ)
-    embedded = _shared.join(url, loaded)
-    emitter = embedded.emitter(rng or random.Random())
+    key, loaded = _opened(url, _config(config, environ))
+    driver = _shared.join(key, loaded)
+    emitter = driver.emitter(rng or random.Random())
 
     def close(timeout_s: float) -> bool:
-        embedded.release(emitter)
-        return _shared.leave(url, embedded, timeout_s)
+        delivered = driver.release(emitter, None, timeout_s)
+        return _shared.leave(key, driver, timeout_s) and delivered
 
     emitter.on_close(close)
     return emitter
@@ -143,8 +175,9 @@ def _config(config: Config | str | Path | None, environ: Mapping[str, str]) -> C
     return config if isinstance(config, Config) else load_config(None if config is None else Path(config), environ)
 
 
-def _embedded_url(url: str) -> str:
-    scheme = urlsplit(url).scheme
-    if scheme != "memory":
-        raise ConfigError(f"log {url!r} cannot be opened: this version runs on the embedded log, give 'memory://' or 'memory://name'")
-    return url
+def _opened(url: str, config: Config) -> tuple[str, Config]:
+    """What names this log in the process, and the configuration for it. Raises ConfigError for a URL that leads nowhere."""
+    if urlsplit(url).scheme == "memory":
+        return url, config
+    config = addressed(config, url)
+    return f"kafka://{config.kafka.bootstrap}/{config.version}", config

@@ -64,18 +64,19 @@ class Embedded:
         self._woken.set()
         return router
 
-    def wait_for_snapshot(self, timeout_s: float) -> bool:
-        """Wait until a snapshot was published; whether there is one."""
+    def wait_for_snapshot(self, _: str, timeout_s: float) -> bool:
+        """Wait until snapshots were published, those of all services at once; whether there are any."""
         return self._published.wait(timeout_s)
 
-    def release(self, emitter: Emitter, router: Router | None = None) -> None:
-        """Take an emitter, and its router, out of the pipeline after delivering what waits."""
+    def release(self, emitter: Emitter, router: Router | None, _: float) -> bool:
+        """Take an emitter, and its router, out of the pipeline after delivering what waits, which takes no time here."""
         with self._members:
             if emitter in self._emitters:
                 self._pipeline.send(emitter)
                 self._emitters.remove(emitter)
             if router in self._routers:
                 self._routers.remove(router)
+        return True
 
     def close(self, timeout_s: float) -> bool:
         """Deliver what waits and stop; whether the thread ended in time."""

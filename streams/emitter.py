@@ -141,7 +141,7 @@ class Emitter:
         try:
             request_id, target, completed_at_ms = msgspec.json.decode(reference, type=tuple[str, str, float])
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
-            self._lose(f"feedback: {str(reference)[:80]!r} is no call.ref")
+            self.lose(f"feedback: {str(reference)[:80]!r} is no call.ref")
             return
         fields = {"request_id": request_id, "target": target, "completed_at_ms": completed_at_ms, "quality": quality, "satisfaction": satisfaction}
         self._build(Feedback, fields)
@@ -154,9 +154,10 @@ class Emitter:
             known = {name: value for name, value in fields.items() if name in kind.__struct_fields__}
             self.emit(kind(**known))
         except Exception as error:  # noqa: BLE001 - reporting must not hurt the caller, whatever it was given
-            self._lose(f"an event: {error}")
+            self.lose(f"an event: {error}")
 
-    def _lose(self, why: str) -> None:
+    def lose(self, why: str) -> None:
+        """Count an event that will not be reported, and say why."""
         self.dropped += 1
         self.complain(f"dropped {why[:200]}")
 
@@ -173,7 +174,7 @@ class Emitter:
         except IndexError:
             return
         self._forget(event)
-        self._lose("the oldest event: the buffer is full, can the log be reached?")
+        self.lose("the oldest event: the buffer is full, can the log be reached?")
 
     def _forget(self, event: object) -> None:
         """An event is lost: the end of this call must say that it had no start; after its end there is nothing more to say."""
@@ -217,7 +218,7 @@ class Emitter:
         sound, reason = mended(event)
         if sound is None:
             self._forget(event)
-            self._lose(f"an event: {reason}")
+            self.lose(f"an event: {reason}")
             return None
         if reason:
             self.complain(f"left a figure out of an event: {reason}")
@@ -234,6 +235,13 @@ class Emitter:
     def waiting(self) -> int:
         """Events in the buffer."""
         return len(self._buffer)
+
+
+def halves(record: bytes) -> list[bytes]:
+    """The events of a record in two records; none where it holds only one."""
+    events = msgspec.json.decode(record, type=list[msgspec.Raw])
+    middle = len(events) // 2
+    return [msgspec.json.encode(part) for part in (events[:middle], events[middle:])] if middle else []
 
 
 def _call_of(event: object) -> tuple[str, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from routecast.streams.topics import MOST_ROW_BYTES, Topic
 
 Decoded = TypeVar("Decoded")
 
+_WAIT_MS = 500
 _BACK = 64
 """Records to look back at first for the newest of each key."""
 
@@ -34,10 +36,21 @@ class PartitionReader:
         self._consumer.assign([place])
         self._consumer.seek(place, max(first, (await self._consumer.beginning_offsets([place]))[place]))
         while await self._consumer.position(place) < end:
-            for message in (await self._consumer.getmany(place, timeout_ms=500)).get(place, ()):
+            for message in (await self._consumer.getmany(place, timeout_ms=_WAIT_MS)).get(place, ()):
                 if message.offset >= end:
                     return
                 yield record_of(message)
+
+    async def follow(self, begin: Mapping[Topic, int], until: asyncio.Event) -> AsyncIterator[tuple[Topic, Record]]:
+        """The records of the one partition of each of these topics from an offset on, as they come, until the event is set."""
+        topics = {TopicPartition(topic_name(self._settings, topic), 0): topic for topic in begin}
+        self._consumer.assign(list(topics))
+        for place, topic in topics.items():
+            self._consumer.seek(place, begin[topic])
+        while not until.is_set():
+            for place, messages in (await self._consumer.getmany(timeout_ms=_WAIT_MS)).items():
+                for message in messages:
+                    yield topics[place], record_of(message)
 
     async def ends(self, topic: Topic, partitions: Sequence[int]) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
@@ -84,11 +97,11 @@ def record_of(message: Any) -> Record:
 
 
 @asynccontextmanager
-async def consumer(settings: Kafka, *, group: str | None = None, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_ms: int = 100) -> AsyncIterator[AIOKafkaConsumer]:
     """A started consumer that never joins a group; `group` only lets it ask for committed offsets. Raises Unreachable, ConfigError."""
     client = AIOKafkaConsumer(
         **client_options(settings), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=MOST_ROW_BYTES,
-        fetch_max_wait_ms=100, **options,
+        fetch_max_wait_ms=fetch_max_wait_ms,
     )  # fmt: skip
     try:
         await client.start()

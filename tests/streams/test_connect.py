@@ -74,7 +74,7 @@ def test_an_emitter_connects_without_a_router() -> None:
         asyncio.run(_until(lambda: (system := router.system()) is not None and system.requests_total == 1))
 
 
-@pytest.mark.parametrize("url", ["kafka://localhost:9092", "localhost", ""])
+@pytest.mark.parametrize("url", ["http://localhost:9092", "localhost", "", "kafka://"])
 def test_a_log_that_cannot_be_opened_is_named(url: str) -> None:
     """With what can be given instead."""
     with pytest.raises(ConfigError, match="memory://"):
