@@ -25,6 +25,8 @@ from routecast.models.errors import RoutecastError
 VERSION = "4.1.1"
 _START_S = 60.0
 _STOP_S = 30.0
+_TOLD = 6
+"""Lines of a failed broker to show: the first ones name the cause."""
 _LOGGING = """\
 rootLogger.level = WARN
 rootLogger.appenderRef.out.ref = out
@@ -47,25 +49,41 @@ class BrokerUnavailable(RoutecastError):  # noqa: N818 - names the state
 
 def missing_tools() -> list[str]:
     """Programs that a local broker needs and this machine lacks."""
-    needed = ("java",) if _cache().joinpath(".complete").exists() else ("java", "mvn")
+    needed = ("java",) if _cache().is_dir() else ("java", "mvn")
     return [tool for tool in needed if shutil.which(tool) is None]
 
 
 def free_port() -> int:
-    """A free port below the range the kernel gives to clients, so that no client can connect to itself by accident."""
-    start = 20_000 + int.from_bytes(os.urandom(2)) % 11_000
-    for port in range(start, 32_000):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise BrokerUnavailable("no free port between 20000 and 32000")
+    """One port of `free_ports`."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many free ports, all different, below the range the kernel gives to clients: no client can connect to itself by accident.
+
+    Raises BrokerUnavailable.
+    """
+    found: list[int] = []
+    first = 20_000 + int.from_bytes(os.urandom(2)) % 11_000
+    for port in range(first, 32_000):
+        if len(found) == count:
+            return found
+        if _is_free(port):
+            found.append(port)
+    raise BrokerUnavailable(f"no {count} free ports between {first} and 32000: try again")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _cache() -> Path:
@@ -74,24 +92,26 @@ def _cache() -> Path:
 
 
 def _jars() -> Path:
-    """Folder of the jars, fetched where they are not there yet."""
+    """Folder of the jars, fetched where it is not there yet. It appears complete or not at all, whoever else fetches at the same time."""
     folder = _cache()
-    if (folder / ".complete").exists():
+    if folder.is_dir():
         return folder
     lacking = missing_tools()
     if lacking:
         raise BrokerUnavailable(f"a local Kafka needs {' and '.join(lacking)}: install them, or give a running broker")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        pom = Path(scratch) / "pom.xml"
+        pom, jars = Path(scratch, "pom.xml"), Path(scratch, "jars")
         pom.write_text(files("routecast").joinpath("data/kafka.pom.xml").read_text())
-        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={scratch}/jars"]
+        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
         done = subprocess.run(["mvn", "-q", "-B", "-f", str(pom), *goal], capture_output=True, text=True, check=False)  # noqa: S603, S607
         if done.returncode:
             raise BrokerUnavailable(f"Maven could not fetch Kafka {VERSION}: {(done.stdout + done.stderr)[-500:].strip()}")
-        for jar in Path(scratch, "jars").iterdir():
-            jar.replace(folder / jar.name)
-    (folder / ".complete").touch()
+        try:
+            jars.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
     return folder
 
 
@@ -110,27 +130,33 @@ class LocalBroker:
     Args:
         folder: where it keeps its data, configuration and log; a restart finds everything again.
         properties: further settings of the broker; they win over the defaults.
-        scram: SCRAM-SHA-512 users and their passwords, made when the storage is formatted.
-        listener: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`: how clients talk to it.
-        node, voters, cluster: of a cluster of several; `start_cluster` fills them in.
+        scram: SCRAM-SHA-512 users and their passwords, made when the storage is formatted. For trials: they stand on a command line.
+        listeners: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT`, `SASL_SSL`, each on a port of its own: how clients talk to it. Brokers use the last.
+        node, ports, voters, cluster: of a cluster of several; `start_cluster` fills them in.
 
     `with` starts and stops it.
     """
 
     def __init__(
-        self, folder: Path, *, properties: Mapping[str, str] | None = None, scram: Mapping[str, str] | None = None, listener: str = "PLAINTEXT",
-        node: int = 1, ports: tuple[int, int] | None = None, voters: str = "", cluster: str = "",
+        self, folder: Path, *, properties: Mapping[str, str] | None = None, scram: Mapping[str, str] | None = None,
+        listeners: Sequence[str] = ("PLAINTEXT",), node: int = 1, ports: Sequence[int] = (), voters: str = "", cluster: str = "",
     ) -> None:  # fmt: skip
         self.folder = folder
-        self.port, self._controller_port = ports or (free_port(), free_port())
-        self.bootstrap = f"127.0.0.1:{self.port}"
-        self._listener = listener
+        *client_ports, controller_port = ports or free_ports(len(listeners) + 1)
+        self._addresses = {listener: f"127.0.0.1:{port}" for listener, port in zip(listeners, client_ports, strict=True)}
+        self._controller = f"127.0.0.1:{controller_port}"
+        self.bootstrap = self._addresses[listeners[0]]
         self._node = node
-        self._voters = voters or f"{node}@127.0.0.1:{self._controller_port}"
+        self._voters = voters or f"{node}@{self._controller}"
         self._cluster = cluster or uuid.uuid4().hex[:22]
         self._properties = dict(properties or {})
         self._scram = dict(scram or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._begun = 0
+
+    def address(self, listener: str) -> str:
+        """The host:port of one of its listeners; `bootstrap` is that of the first."""
+        return self._addresses[listener]
 
     @property
     def log(self) -> Path:
@@ -162,16 +188,16 @@ class LocalBroker:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
 
     def wait(self) -> None:
-        """Wait until it accepts connections."""
+        """Wait until it answers. Raises BrokerUnavailable with the end of its log where it ends instead, or needs more than 60 s."""
         until_s = time.monotonic() + _START_S
-        while time.monotonic() < until_s:
-            if self._process is None or self._process.poll() is not None:
-                break
+        while self._process is not None and self._process.poll() is None and time.monotonic() < until_s:
             if b"Kafka Server started" in self.log.read_bytes()[self._begun :]:
                 return
             time.sleep(0.05)
         self.kill()
-        raise BrokerUnavailable(f"Kafka did not start within {_START_S:.0f} s: {self.log.read_text(errors='replace')[-2000:]}")
+        said = self.log.read_bytes()[self._begun :].decode(errors="replace").splitlines()
+        told = [line for line in said if not line.startswith("\t")]
+        raise BrokerUnavailable(f"Kafka did not start, see {str(self.log)!r}: " + "\n".join(told[:_TOLD]))
 
     def stop(self) -> None:
         """Stop in good order; after 30 s the hard way."""
@@ -192,19 +218,26 @@ class LocalBroker:
 
     def _configure(self) -> Path:
         self._begun = self.log.stat().st_size if self.log.exists() else 0
+        clients = ",".join(f"{listener}://{address}" for listener, address in self._addresses.items())
+        names = [*self._addresses, "CONTROLLER"]
         settings = {
             "process.roles": "broker,controller", "node.id": str(self._node), "controller.quorum.voters": self._voters,
-            "listeners": f"CLIENT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}",
-            "advertised.listeners": f"CLIENT://127.0.0.1:{self.port}", "controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "CLIENT",
-            "listener.security.protocol.map": f"CLIENT:{self._listener},CONTROLLER:PLAINTEXT", "log.dirs": str(self.folder / "data"),
+            "listeners": f"{clients},CONTROLLER://{self._controller}", "advertised.listeners": clients, "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": names[-2], "log.dirs": str(self.folder / "data"),
+            "listener.security.protocol.map": ",".join(f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in names),
             "offsets.topic.replication.factor": "1", "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1",
             "offsets.topic.num.partitions": "4", "transaction.state.log.num.partitions": "4", "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false", "log.cleaner.backoff.ms": "1000", "log.initial.task.delay.ms": "1000",
-        } | self._properties  # fmt: skip
+        } | self._logins() | self._properties  # fmt: skip
         path = self.folder / "server.properties"
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         (self.folder / "log4j2.properties").write_text(_LOGGING)
         return path
+
+    def _logins(self) -> dict[str, str]:
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        modules = {f"listener.name.{name.lower()}.scram-sha-512.sasl.jaas.config": module for name in self._addresses if name.startswith("SASL")}
+        return {"sasl.enabled.mechanisms": "SCRAM-SHA-512"} | modules if modules else {}
 
     def __enter__(self) -> Self:
         return self.start()
@@ -214,15 +247,22 @@ class LocalBroker:
 
 
 def start_cluster(folder: Path, brokers: int, properties: Mapping[str, str] | None = None) -> Sequence[LocalBroker]:
-    """Start a cluster of so many brokers; stop each of them when done."""
-    ports = [(free_port(), free_port()) for _ in range(brokers)]
+    """Start a cluster of so many brokers, internal topics on all of them; stop each of them when done. Raises BrokerUnavailable."""
+    drawn = free_ports(2 * brokers)
+    ports = list(zip(drawn[::2], drawn[1::2], strict=True))
     voters = ",".join(f"{i + 1}@127.0.0.1:{controller}" for i, (_, controller) in enumerate(ports))
     cluster = uuid.uuid4().hex[:22]
+    copies = {"offsets.topic.replication.factor": str(brokers), "transaction.state.log.replication.factor": str(brokers)} | dict(properties or {})
     started = [
-        LocalBroker(folder / f"broker-{i + 1}", properties=properties, node=i + 1, ports=pair, voters=voters, cluster=cluster) for i, pair in enumerate(ports)
+        LocalBroker(folder / f"broker-{i + 1}", properties=copies, node=i + 1, ports=pair, voters=voters, cluster=cluster) for i, pair in enumerate(ports)
     ]
-    for broker in started:
-        broker.launch()
-    for broker in started:
-        broker.wait()
+    try:
+        for broker in started:
+            broker.launch()
+        for broker in started:
+            broker.wait()
+    except BaseException:
+        for broker in started:
+            broker.kill()
+        raise
     return started
