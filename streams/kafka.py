@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiokafka.conn import collect_hosts, create_conn
-from aiokafka.errors import IllegalSaslStateError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
 from aiokafka.helpers import create_ssl_context
 
 from routecast.models.config import Config, Kafka
@@ -19,6 +30,8 @@ from routecast.streams.topics import Topic
 
 REACH_S = 8.0
 """Longest wait for the first broker to answer."""
+REFUSED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
+"""What a broker answers where the access control lists do not allow something."""
 _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 10, 62, 64
 """Reasons of OpenSSL for not trusting a certificate."""
 
@@ -111,6 +124,28 @@ async def reach(settings: Kafka) -> None:
     raise unreachable(settings, reason) from None
 
 
+def paced(ask: Callable[[], Awaitable[bool]], pause_s: float = 0.25) -> Callable[[], Awaitable[bool]]:
+    """A client's `force_metadata_update` that asks at most once in this time.
+
+    While no broker answers and a partition has no leader, aiokafka asks again at once, thousands of times a second.
+    """
+    asking: asyncio.Task[bool] | None = None
+
+    async def ask_and_pause() -> bool:
+        answered = await ask()
+        if not answered:
+            await asyncio.sleep(pause_s)
+        return answered
+
+    def ask_again() -> Awaitable[bool]:
+        nonlocal asking
+        if asking is None or asking.done():
+            asking = asyncio.ensure_future(ask_and_pause())
+        return asyncio.shield(asking)
+
+    return ask_again
+
+
 def unreachable(settings: Kafka, error: BaseException) -> Unreachable:
     """What to tell a person when no broker lets us in."""
     return Unreachable(f"Kafka at {settings.bootstrap!r} cannot be reached: {_reason(settings, error)}")
@@ -121,17 +156,20 @@ def _reason(settings: Kafka, error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     if isinstance(cause, ssl.SSLError):
         return _tls_reason(settings, cause)
+    ends = f"it ends the connection; check that {_protocol(settings)} is what this address speaks"
     login = f"check kafka.username and the password in kafka.password_file = {settings.password_file!r}"
-    sentences: dict[type[BaseException], str] = {
-        SaslAuthenticationFailed: f"user {settings.username!r} is refused; {login}",
-        UnsupportedSaslMechanismError: f"it takes no login by {settings.sasl_mechanism}; check kafka.sasl_mechanism",
-        IllegalSaslStateError: f"it takes no login at this address; check {_protocol(settings)}",
-        socket.gaierror: "no such host; check kafka.bootstrap",
-        ConnectionRefusedError: "nothing listens there; check that Kafka is running, and kafka.bootstrap",
-        TimeoutError: "no answer in time; check that Kafka is running and that no firewall is in between",
-    }
-    otherwise = f"it ends the connection ({type(cause).__name__}); check that {_protocol(settings)} is what this address speaks"
-    return next((sentence for kind, sentence in sentences.items() if isinstance(cause, kind)), otherwise)
+    sentences: list[tuple[type[BaseException] | tuple[type[BaseException], ...], str]] = [
+        (SaslAuthenticationFailed, f"user {settings.username!r} is refused; {login}"),
+        (UnsupportedSaslMechanismError, f"it takes no login by {settings.sasl_mechanism}; check kafka.sasl_mechanism"),
+        (IllegalSaslStateError, f"it takes no login at this address; check {_protocol(settings)}"),
+        (REFUSED, f"this login may not do that ({cause}); `routecast access` prints what each role needs"),
+        (socket.gaierror, "no such host; check kafka.bootstrap"),
+        (ConnectionRefusedError, "nothing listens there; check that Kafka is running, and kafka.bootstrap"),
+        ((KafkaConnectionError, ConnectionError), ends),
+        (TimeoutError, "no answer in time; check that Kafka is running and that no firewall is in between"),
+    ]
+    otherwise = f"{str(cause) or type(cause).__name__}; check address, protocol and login in [kafka]"
+    return next((sentence for kind, sentence in sentences if isinstance(cause, kind)), otherwise)
 
 
 def _protocol(settings: Kafka) -> str:

@@ -27,7 +27,7 @@ from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter, halves
 from routecast.streams.fork import renew_after_fork
-from routecast.streams.kafka import client_options, topic_name, unreachable
+from routecast.streams.kafka import client_options, reach, topic_name, unreachable
 from routecast.streams.pipeline import STATS_MS
 from routecast.streams.reading import PartitionReader, consumer, decoded
 from routecast.streams.router import Router
@@ -169,7 +169,9 @@ class Live:
     async def _send(self) -> None:
         settings = self.config.kafka
         options = client_options(settings)
+        await reach(settings)
         producer = AIOKafkaProducer(**options, enable_idempotence=True, acks="all", max_request_size=MOST_EVENT_BYTES)
+        producer.client.force_metadata_update = paced(producer.client.force_metadata_update)
         try:
             await producer.start()
         except (KafkaError, OSError) as error:

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from routecast.models.config import Kafka
 from routecast.models.errors import RoutecastError
-from routecast.streams.kafka import client_options, topic_name, unreachable
+from routecast.streams.kafka import client_options, reach, topic_name, unreachable
 from routecast.streams.memory import Record
 from routecast.streams.topics import MOST_ROW_BYTES, Topic
 
@@ -99,6 +99,7 @@ def record_of(message: Any) -> Record:
 @asynccontextmanager
 async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_ms: int = 100) -> AsyncIterator[AIOKafkaConsumer]:
     """A started consumer that never joins a group; `group` only lets it ask for committed offsets. Raises Unreachable, ConfigError."""
+    await reach(settings)
     client = AIOKafkaConsumer(
         **client_options(settings), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=MOST_ROW_BYTES,
         fetch_max_wait_ms=fetch_max_wait_ms,
