@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from routecast.cli import config, demo, route, worker
+from routecast.cli import config, demo, route, send, topics, worker
 from routecast.cli.render import complain
 from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Unreachable
 
@@ -16,6 +16,8 @@ _CODES = ((ConfigError, CONFIGURATION), (Unreachable, UNREACHABLE), (CheckFailed
 app = typer.Typer(name="routecast", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
+app.command("send")(send.send)
+app.add_typer(topics.app, name="topics")
 app.add_typer(route.app, name="route")
 app.add_typer(config.app, name="config")
 
