@@ -35,12 +35,17 @@ class EventQueue:
     Callbacks run in the order of (time, insertion); one that schedules at the present moment runs in the same `advance_to`.
     An exception leaves the clock at the time of its callback, and the rest still queued. Memory: one entry for each callback
     whose time has not come, cancelled or not.
+
+    Args:
+        now_ms: where the clock stands at first.
+        pace: called with each time the clock is about to move to; it may wait until the time has come elsewhere, as on a wall clock.
     """
 
-    __slots__ = ("_advancing", "_due", "_inserted", "now_ms")
+    __slots__ = ("_advancing", "_due", "_inserted", "_pace", "now_ms")
 
-    def __init__(self, now_ms: float = 0.0) -> None:
+    def __init__(self, now_ms: float = 0.0, pace: Callable[[float], object] | None = None) -> None:
         self.now_ms = now_ms
+        self._pace = pace
         self._due: list[tuple[float, int, Scheduled]] = []
         self._inserted = 0
         self._advancing = False
@@ -75,8 +80,10 @@ class EventQueue:
         self.now_ms = time_ms
 
     def _run_until(self, time_ms: float) -> None:
-        due = self._due
+        due, pace = self._due, self._pace
         while due and due[0][0] <= time_ms:
+            if pace is not None:
+                pace(due[0][0])
             at_ms, _, event = heappop(due)
             callback = event.callback
             if callback is None:
@@ -84,3 +91,5 @@ class EventQueue:
             self.now_ms = at_ms
             event.callback = None
             callback(*event.args)
+        if pace is not None:
+            pace(time_ms)

@@ -138,14 +138,19 @@ class Result:
         return self.into_trouble / self.during_trouble if self.during_trouble else math.nan
 
 
-def run(world: World, policy: Callable[[Simulation], Chooser[Handle]], *, seed: int = 0, start_ms: float = 0.0, make: MakeTarget | None = None) -> Result:
+def run(
+    world: World, policy: Callable[[Simulation], Chooser[Handle]], *, seed: int = 0, start_ms: float = 0.0, make: MakeTarget | None = None,
+    queue: EventQueue | None = None,
+) -> Result:  # fmt: skip
     """Route every request of the world by a policy, until the last one has ended.
 
     Retries are immediate and exclude what was tried; the third failure ends a request. `seed` is the policy's luck and that of
-    partial failures; the requests are the world's. The clock begins at `start_ms`. `make` builds targets of another kind than the
-    world's own. Equal arguments give equal results.
+    partial failures; the requests are the world's. The clock begins at `start_ms`, or is `queue` where it stands. `make` builds
+    targets of another kind than the world's own. Equal arguments give equal results.
     """
-    queue = EventQueue(start_ms)
+    if queue is None:
+        queue = EventQueue(start_ms)
+    start_ms = queue.now_ms
     targets = [(make or virtual_target)(queue, world, i, Random(f"{seed} target {i}")) for i in range(len(world.targets))]
     simulation = Simulation(queue, world, targets, Random(f"{seed} policy"))
     for change in world.changes:

@@ -7,6 +7,7 @@ from routecast.comparison import START_MS, FleetPolicy, compare, explain_at
 from routecast.demonstration import OUTAGE, scene
 from routecast.models.report import DemoReport
 from routecast.models.requirements import Requirements
+from routecast.routed import RouterPolicy
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +38,9 @@ def test_a_miscount_is_noticed() -> None:
 
     stage, made = scene(3, 60.0), list[FleetPolicy]()
 
-    def build(simulation: Simulation) -> FleetPolicy:
+    def build(simulation: Simulation) -> RouterPolicy:
         made.append(FleetPolicy(simulation, stage, "performance", 3, None, ()))
-        return made[0]
+        return made[0].routed
 
     run(stage.world.until(20.0), build, seed=3, start_ms=START_MS, make=stage.make)
     made[0].truth[stage.runs[0].name, "ok"] -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from random import Random
@@ -13,16 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.recorded import RecordedTarget
 from routecast.analytics.references import best, orc
 from routecast.analytics.trial import Result, Simulation, run
 from routecast.demonstration import OUTAGE, ROUTERS, SLOWDOWN, Scene, scene
-from routecast.models.decision import Decision
 from routecast.models.details import Details
-from routecast.models.events import Outcome
 from routecast.models.report import CountCheck, DemoReport, Estimate, Explained, PolicyRow
 from routecast.models.requirements import Requirements
-from routecast.streams.call import Call
+from routecast.routed import Moment, RouterPolicy
 from routecast.testing import Fleet
 
 POLICIES = ("performance", "weighted", "least_connections", "round_robin", "greedy", "random")
@@ -44,59 +41,22 @@ Watcher = Callable[[Fleet, float], object]
 """Called with the fleet and the virtual seconds since the start."""
 
 
-class Moment(NamedTuple):
-    """When a decision is to be explained."""
-
-    when: str
-    at_s: float
-    """Virtual seconds since the start."""
-    requirements: Requirements | None = None
-
-
-class _Handle(NamedTuple):
-    call: Call
-    target: int
-
-
 class FleetPolicy:
-    """The routers of a fleet as the policy of a trial; it keeps the true counts to hold against the pipeline's."""
+    """A fleet in virtual time whose routers are the policy of a trial, on the clock of the trial."""
 
     def __init__(self, simulation: Simulation, scene: Scene, policy: str, seed: int, watcher: Watcher | None, moments: Sequence[Moment]) -> None:
-        self._targets = simulation.targets
         self._queue = simulation.queue
         self._watcher = watcher
         self.fleet = Fleet(scene.config(), routers=ROUTERS, seed=seed, policy=policy, queue=simulation.queue)
-        self._names = [target.id for target in self.fleet.config.target]
-        self._number = {name: i for i, name in enumerate(self._names)}
-        self._decision: Decision | None = None
-        self._tried: Collection[int] = ()
-        self.truth: Counter[tuple[str, str]] = Counter()
-        self.explained: list[Explained] = []
+        names = [target.id for target in self.fleet.config.target]
         if watcher is not None:
             self._queue.after(WATCH_MS, self._watch)
-        for moment in moments:
-            self._queue.after(moment.at_s * 1000.0, self._explain, moment)
+        self.routed = RouterPolicy(simulation, names, self.fleet.router, moments)
 
-    def choose(self, router: int, tried: Collection[int]) -> int:
-        """The router's decision."""
-        self._decision = self.fleet.router(router).choose(tried=[self._names[i] for i in tried])
-        self._tried = tried
-        return self._number[self._decision.target]
-
-    def started(self, router: int, target: int) -> _Handle:
-        """Report the start of what was just chosen."""
-        if self._decision is None:
-            raise RuntimeError("a trial starts what it has chosen")
-        self.truth[self._names[target], "started"] += 1
-        return _Handle(self.fleet.router(router).start(self._decision, attempt=len(self._tried) + 1, stream=True), target)
-
-    def finished(self, handle: _Handle, duration_ms: float, outcome: Outcome) -> None:
-        """Report the end, with the time to first token as the caller would have seen it."""
-        self.truth[self._names[handle.target], outcome] += 1
-        target = self._targets[handle.target]
-        if outcome == "ok" and isinstance(target, RecordedTarget):
-            handle.call.first_chunk(after_ms=duration_ms - target.ended_service_ms + target.ended_ttft_ms)
-        handle.call.finish(outcome)
+    @property
+    def truth(self) -> Counter[tuple[str, str]]:
+        """Attempts by target and outcome."""
+        return self.routed.truth
 
     def settle(self) -> Details | None:
         """Let everything arrive; the newest details."""
@@ -108,9 +68,10 @@ class FleetPolicy:
         if self._watcher is not None:
             self._watcher(self.fleet, (self._queue.now_ms - START_MS) / 1000.0)
 
-    def _explain(self, moment: Moment) -> None:
-        decision = self.fleet.router(0).choose(moment.requirements)
-        self.explained.append(Explained(at_s=moment.at_s, when=moment.when, decision=decision.explain()))
+
+def moments(duration_s: float) -> list[Moment]:
+    """When decisions of a demonstration are explained."""
+    return [Moment(when, share * duration_s) for when, share in _MOMENTS]
 
 
 class _Outcome(NamedTuple):
@@ -130,13 +91,13 @@ def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, wa
         others = [pool.submit(_play, seed, duration_s, policy) for policy in policies[1:]]
         orc_mean_s, best_mean_s = (run(stage.world, rule, seed=seed, start_ms=START_MS, make=stage.make).mean_s for rule in (orc, best))
         outcomes = [
-            _play(seed, duration_s, policies[0], watcher, [Moment(when, share * duration_s) for when, share in _MOMENTS]),
+            _play(seed, duration_s, policies[0], watcher, moments(duration_s)),
             *(other.result() for other in others),
         ]
     return DemoReport(
         seed=seed, duration_s=duration_s, routers=ROUTERS, requests=len(stage.world.requests), load=stage.world.load, compression=stage.compression,
         targets=stage.described(),
-        policies=tuple(_row(policy, it.result, orc_mean_s, best_mean_s) for policy, it in zip(policies, outcomes, strict=True)),
+        policies=tuple(policy_row(policy, it.result, orc_mean_s, best_mean_s) for policy, it in zip(policies, outcomes, strict=True)),
         decisions=tuple(outcomes[0].explained),
         checks=tuple(check for it in outcomes for check in it.checks),
     )  # fmt: skip
@@ -146,37 +107,45 @@ def explain_at(seed: int, duration_s: float, at_s: float, requirements: Requirem
     """The decision that a router of the demonstration would make at `at_s` (virtual seconds, within the run), explained."""
     stage, made = scene(seed, duration_s), list[FleetPolicy]()
 
-    def build(simulation: Simulation) -> FleetPolicy:
+    def build(simulation: Simulation) -> RouterPolicy:
         made.append(FleetPolicy(simulation, stage, POLICIES[0], seed, None, [Moment("when asked", at_s, requirements)]))
-        return made[0]
+        return made[0].routed
 
     run(stage.world.until(at_s + 1.0), build, seed=seed, start_ms=START_MS, make=stage.make)
-    return made[0].explained[0]
+    return made[0].routed.explained[0]
 
 
 def _play(seed: int, duration_s: float, policy: str, watcher: Watcher | None = None, moments: Sequence[Moment] = ()) -> _Outcome:
     stage, made = scene(seed, duration_s), list[FleetPolicy]()
 
-    def build(simulation: Simulation) -> FleetPolicy:
+    def build(simulation: Simulation) -> RouterPolicy:
         made.append(FleetPolicy(simulation, stage, policy, seed, watcher, moments))
-        return made[0]
+        return made[0].routed
 
     result = run(stage.world, build, seed=seed, start_ms=START_MS, make=stage.make)
-    return _Outcome(result, _checks(policy, made[0]), made[0].explained)
+    return _Outcome(result, _checks(policy, made[0]), made[0].routed.explained)
 
 
 def _checks(policy: str, made: FleetPolicy) -> list[CountCheck]:
-    details, truth = made.settle(), made.truth
-    counted: Counter[tuple[str, str]] = Counter()
+    details = made.settle()
+    return count_checks(policy, counted(details), made.truth, details.system.in_flight if details is not None else -1)
+
+
+def counted(details: Details | None) -> Counter[tuple[str, str]]:
+    """What the pipeline counted, by target and outcome."""
+    counts: Counter[tuple[str, str]] = Counter()
     for target in details.targets if details is not None else ():
-        counted.update({(target.id, outcome): n for outcome, n in target.outcomes_total.model_dump().items() if n})
-    checks = [CountCheck(what=f"{policy}: {outcome}", pipeline=_sum(counted, outcome), truth=_sum(truth, outcome)) for outcome in _OUTCOMES]
+        counts.update({(target.id, outcome): n for outcome, n in target.outcomes_total.model_dump().items() if n})
+    return counts
+
+
+def count_checks(label: str, counted: Counter[tuple[str, str]], truth: Counter[tuple[str, str]], in_flight: int) -> list[CountCheck]:
+    """The pipeline's counts beside the truth: per outcome, how many targets' counts differ, and what is still in flight."""
     wrong = sum(counted[key] != truth[key] for key in counted.keys() | truth.keys() if key[1] in _OUTCOMES)
-    in_flight = details.system.in_flight if details is not None else -1
     return [
-        *checks,
-        CountCheck(what=f"{policy}: counts of single targets that differ", pipeline=wrong, truth=0),
-        CountCheck(what=f"{policy}: in flight at the end", pipeline=in_flight, truth=0),
+        *(CountCheck(what=f"{label}: {outcome}", pipeline=_sum(counted, outcome), truth=_sum(truth, outcome)) for outcome in _OUTCOMES),
+        CountCheck(what=f"{label}: counts of single targets that differ", pipeline=wrong, truth=0),
+        CountCheck(what=f"{label}: in flight at the end", pipeline=in_flight, truth=0),
     ]
 
 
@@ -184,7 +153,8 @@ def _sum(counts: Counter[tuple[str, str]], outcome: str) -> int:
     return sum(n for (_, name), n in counts.items() if name == outcome)
 
 
-def _row(policy: str, result: Result, orc_mean_s: float, best_mean_s: float) -> PolicyRow:
+def policy_row(policy: str, result: Result, orc_mean_s: float | None = None, best_mean_s: float | None = None) -> PolicyRow:
+    """How a policy did, beside the references where they ran."""
     times, failed = result.times_s, result.failed
     return PolicyRow(
         policy=policy,
@@ -197,8 +167,8 @@ def _row(policy: str, result: Result, orc_mean_s: float, best_mean_s: float) -> 
         into_dead=result.into_trouble,
         into_dead_ratio=result.trouble_share,
         largest_share=result.largest_share,
-        to_orc=result.mean_s / orc_mean_s,
-        to_best=result.mean_s / best_mean_s,
+        to_orc=result.mean_s / orc_mean_s if orc_mean_s else None,
+        to_best=result.mean_s / best_mean_s if best_mean_s else None,
     )
 
 

@@ -117,7 +117,7 @@ def _print(report: DemoReport, *, plain: bool) -> None:
     figures = ("policy", "mean", "p95", "p99", "failed", "into dead", "largest share", "÷ ORC", "÷ BEST")
     rows = [
         (p.policy, _interval(p.mean_s), _interval(p.p95_s), _interval(p.p99_s), f"{p.failed_ratio.value:.2%}", f"{p.into_dead} ({p.into_dead_ratio:.1%})",
-         f"{p.largest_share:.0%}", f"{p.to_orc:.2f}", f"{p.to_best:.2f}")
+         f"{p.largest_share:.0%}", _ratio(p.to_orc), _ratio(p.to_best))
         for p in report.policies
     ]  # fmt: skip
     show_rows(figures, rows, chosen)
@@ -134,3 +134,7 @@ def _print(report: DemoReport, *, plain: bool) -> None:
 
 def _interval(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
