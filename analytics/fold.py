@@ -21,18 +21,7 @@ from routecast.analytics.chunk import Chunk, PaneChunk
 from routecast.analytics.pane import Pane, ln_ms
 from routecast.analytics.totals import book, judge
 from routecast.models.events import Completed, Event, Feedback, Resources, RouterStats, Started
-from routecast.models.rows import (
-    CHUNK_TARGETS,
-    KEPT_MS,
-    PANE_MS,
-    PaneRow,
-    RouterSeen,
-    TargetTotals,
-    TotalsRow,
-    encode_row,
-    pane_key,
-    totals_key,
-)
+from routecast.models.rows import CHUNK_TARGETS, KEPT_MS, PANE_MS, PaneRow, RouterSeen, TargetTotals, TotalsRow, encode_row, pane_key, totals_key
 
 AHEAD_MS = 60_000
 """Events stamped further ahead of their append time than this are clamped to it."""
@@ -58,6 +47,7 @@ class PartitionFold:
         self._swept = -math.inf  # the boundary at which panes were last looked through
         self._routers: dict[str, RouterSeen] = {}
         self._events = self._bad = self._clamped = 0
+        self._last_rows: list[Record] = []
         self._tombstones: list[bytes] = []
         self._applying = -1
 
@@ -248,10 +238,16 @@ class PartitionFold:
         self._swept = boundary
         for chunk in self._chunks:
             for pane_ms in sorted(p for p in chunk.panes if p <= self._gone_ms):
-                self._tombstones.append(pane_key(self.partition, pane_ms, chunk.number))
-                self._book_lost(chunk, chunk.panes.pop(pane_ms))
+                self._let_go(chunk, pane_ms)
         silent_ms = self.watermark_ms - ROUTER_SEEN_MS
         self._routers = {emitter: seen for emitter, seen in self._routers.items() if seen.at_ms >= silent_ms}
+
+    def _let_go(self, chunk: Chunk, pane_ms: int) -> None:
+        key, pane_chunk = pane_key(self.partition, pane_ms, chunk.number), chunk.panes.pop(pane_ms)
+        if pane_chunk.dirty:  # else what a cut holds would depend on whether a flush came between the last change and the expiry
+            self._last_rows.append((key, self._pane_value(pane_ms, chunk.number, pane_chunk)))
+        self._tombstones.append(key)
+        self._book_lost(chunk, pane_chunk)
 
     def _book_lost(self, chunk: Chunk, pane_chunk: PaneChunk) -> None:
         if self.offset <= chunk.fence:
@@ -272,14 +268,14 @@ class PartitionFold:
 
         The rows count as written: a writer whose write fails must give up this state and restore it from the changelog.
         """
-        records: list[Record] = []
+        records = self._last_rows
         for chunk in self._chunks:
             dirty = [(pane_ms, pane) for pane_ms, pane in sorted(chunk.panes.items()) if pane.dirty]
             records += [(pane_key(self.partition, pane_ms, chunk.number), self._pane_value(pane_ms, chunk.number, pane)) for pane_ms, pane in dirty]
         chunks = [chunk for chunk in reversed(self._chunks) if chunk.dirty or all_totals or chunk.number == 0]
         records += [(totals_key(self.partition, chunk.number), self._totals_value(chunk)) for chunk in chunks]
         records += [(key, None) for key in self._tombstones]
-        self._tombstones = []
+        self._last_rows, self._tombstones = [], []
         return records
 
     def _pane_value(self, pane_ms: int, number: int, chunk: PaneChunk) -> bytes:

@@ -170,7 +170,7 @@ class Leader:
         checkpoint = Checkpoint(
             term=self._term, seq=self._seq, at_ms=self._tick_ms, config_version=self._config.version, offsets=self._merge.offsets, control=self._control,
             drained=sorted(self._drained), weights=dict(sorted(self._weights.items())), details_ms=self._details_ms,
-            quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in self._details.quantiles.items()},
+            quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._details.quantiles.items())},
             services={service: analyst.state() for service, analyst in self._analysts.items()},
         )  # fmt: skip
         return Message(STATE, b"checkpoint", checkpoint.encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from routecast.streams.clock import Clock
@@ -64,6 +65,11 @@ class MemoryLog:
         with self._lock:
             return self._partition(topic, partition).end
 
+    def partitions(self, topic: str) -> list[int]:
+        """Partitions of a topic that have ever been used."""
+        with self._lock:
+            return sorted(partition for name, partition in self._partitions if name == topic)
+
     def trim(self, kept: int) -> None:
         """Drop the oldest records of every partition that holds more than `kept`."""
         with self._lock:
@@ -77,3 +83,27 @@ class MemoryLog:
         if found is None:
             found = self._partitions[key] = _Partition()
         return found
+
+
+class MemoryReader:
+    """Reads the embedded log as `routecast.streams.reading.PartitionReader` reads Kafka."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    async def stretch(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[Record]:
+        """The records of a partition from offset `first` to before `end`, or from the oldest that is kept."""
+        while first < end and (records := self._log.read(topic, partition, first)):
+            for record in records:
+                if record.offset >= end:
+                    return
+                yield record
+            first = records[-1].offset + 1
+
+    async def ends(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+        """Per partition, the offset that the next record will get."""
+        return {partition: self._log.end(topic, partition) for partition in partitions}
+
+    async def partitions(self, topic: str) -> list[int]:
+        """Partitions of a topic; none where nothing was ever written to it."""
+        return self._log.partitions(topic)

@@ -6,6 +6,7 @@ run exactly this code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -19,14 +20,13 @@ from routecast.streams.emitter import Emitter
 from routecast.streams.leader import Leader
 from routecast.streams.memory import MemoryLog, Record
 from routecast.streams.router import Router
-from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, PANES, SCORES, Topic
+from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, PANES, SCORES, STATE, Topic
 
 FLUSH_MS = 500.0
 """How often at least changed rows are written, and the leader looks for a reason to publish early."""
 STATS_MS = 10_000.0
 """How often routers give a sign of life."""
 _KEPT = 1_000
-"""Records of each partition that stay on the embedded log after they were read."""
 
 Published = TypeVar("Published")
 
@@ -48,9 +48,15 @@ class Pipeline:
         self.log = log
         self.flush_ms = min(FLUSH_MS, float(config.intervals.snapshot_ms))
         """How often to flush and to lead."""
+        self.checkpoint_ms = math.inf
+        """How often a checkpoint is logged; never by default, as nothing here outlives the process that could resume it."""
+        self.kept = _KEPT
+        """Records of each partition that stay on the log after they were read."""
         self._folds = [PartitionFold(partition) for partition in range(partitions)]
         self.leader = Leader(config, term=1, now_ms=now_ms)
+        self._checkpoint_at_ms = -math.inf
         self._read: dict[tuple[str, int], int] = {}
+        log.append(STATE, config.model_dump_json().encode(), key=f"config/{config.version}".encode())
 
     def partition_of(self, emitter: Emitter) -> int:
         """The partition that this emitter keeps."""
@@ -81,14 +87,18 @@ class Pipeline:
                     self.leader.take(row.key, row.value)
                 except DecodeError as error:
                     self._bury(PANES, fold.partition, row.offset, row.value, str(error))
-        self.log.trim(_KEPT)
+        self.log.trim(self.kept)
 
     def lead(self, now_ms: float) -> bool:
         """Tick when it is time to; whether snapshots were published."""
         self.leader.look(now_ms)
         if not self.leader.due(now_ms):
             return False
-        for message in self.leader.tick(now_ms):
+        messages = self.leader.tick(now_ms)
+        if now_ms - self._checkpoint_at_ms >= self.checkpoint_ms:
+            self._checkpoint_at_ms = now_ms
+            messages.append(self.leader.checkpoint())
+        for message in messages:
             self.log.append(message.topic, message.value, key=message.key)
         return True
 
