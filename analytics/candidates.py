@@ -90,7 +90,8 @@ def candidates(view: View, routing: Routing, requirements: Requirements, tried: 
     left = [i for i, target in enumerate(view.targets) if not matches(target, requirements.excluded)]
     if not left:
         raise NoTarget(routing_service(view), {target.id: "excluded by the caller" for target in view.targets})
-    untried = [i for i in left if view.targets[i].id not in tried] or left
+    kept = [i for i in left if view.entries[i].state != "drained"] or left  # an operator's word outlasts what failed and what is open
+    untried = [i for i in kept if view.targets[i].id not in tried] or kept
     fitness = [_FIT] * len(view.targets) if requirements is NONE else [judge(view, i, requirements) for i in range(len(view.targets))]
     healthy = [i for i in untried if view.entries[i].state in _USABLE and view.entries[i].headroom > 0 and view.targets[i].weight > 0]
     qualified = [i for i in healthy if not fitness[i].unmet]

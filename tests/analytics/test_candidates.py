@@ -100,9 +100,18 @@ def test_unhealthy_and_tried_targets_are_left_out_until_nothing_else_is_left() -
     targets = tuple(_target(entry.id, weight=0.0 if entry.id == "off" else 1.0) for entry in entries)
     found = _choose_from(NONE, *entries, tried=("tried",), targets=targets)
     assert (_names(found), found.forced) == ({"left"}, "")
-    found = _choose_from(NONE, *entries[:3], tried=("open",))
-    assert (_names(found), found.forced) == ({"drained", "full"}, "fallback")
+    found = _choose_from(NONE, _entry("open", state="open"), _entry("full", headroom=0.0), tried=("open",))
+    assert (_names(found), found.forced) == ({"full"}, "fallback")
     assert _names(_choose_from(NONE, _entry("a"), _entry("b"), tried=("a", "b"))) == {"a", "b"}
+
+
+@pytest.mark.parametrize("state", ["ok", "open"])
+@pytest.mark.parametrize("tried", [(), ("left",)])
+def test_a_drained_target_is_left_alone_even_when_the_others_fail(state: str, tried: tuple[str, ...]) -> None:
+    """An operator took it out: neither a failover nor an outage of the others brings it back; where all are drained, all serve."""
+    found = _choose_from(NONE, _entry("drained", state="drained"), _entry("left", state=state), tried=tried)
+    assert _names(found) == {"left"}
+    assert _names(_choose_from(NONE, _entry("a", state="drained"), _entry("b", state="drained"))) == {"a", "b"}
 
 
 def test_preferred_ids_match_a_target_or_a_provider() -> None:
