@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,10 @@ class Worker:
     Args:
         config: targets, intervals and the log; the topics exist.
         clock: time of flushes and ticks.
+        ready: called with True when all partitions of this worker can be folded, with False when that is over.
     """
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock, ready: Callable[[bool], None]) -> None:
         settings = config.kafka
         self._settings = settings
         self._clock = clock
@@ -64,6 +65,8 @@ class Worker:
         self.folding = Folding(clock, self._write, self._bury)
         self.leading = Leading(config, clock, self.name, self._still_alive)
         self._seen_s = clock.monotonic_s()
+        self._ready = False
+        self._tell_ready = ready
         self._generation = 0
         self._recovery: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
@@ -73,6 +76,7 @@ class Worker:
         self.app.on_partitions_assigned.connect(self._assigned)
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.on_before_shutdown.connect(self._leave)
+        self.app.task(self._keep_time)
         self.app.task(self._flush_always)
 
     async def _fold(self, stream: Any) -> None:
@@ -94,6 +98,7 @@ class Worker:
         assigned: set[TP] = sent[1]
         events = topic_name(self._settings, EVENTS)
         self._generation = await self.folding.own(tp.partition for tp in assigned if tp.topic == events)
+        self._set_ready(ready=False)
         if self._recovery is not None:
             self._recovery.cancel()
         self._recovery = asyncio.create_task(self._recover(self._generation))
@@ -105,16 +110,30 @@ class Worker:
     async def _recover(self, generation: int) -> None:
         async with reader(self._settings, group=self.app.conf.id) as read:
             await self.folding.recover(generation, read)
-        _log.info("ready: %d partitions", len(self.folding.owned))
+        if generation == self._generation:
+            self._set_ready(ready=True)
+
+    def _set_ready(self, *, ready: bool) -> None:
+        if ready:
+            _log.info("ready: partitions %s", sorted(self.folding.owned))
+        if ready != self._ready:
+            self._ready = ready
+            self._tell_ready(ready)
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         self._generation = await self.folding.own(())
+        self._set_ready(ready=False)
+
+    async def _keep_time(self) -> None:
+        while not self.app.should_stop:
+            self._still_alive()
+            self._seen_s = self._clock.monotonic_s()
+            await asyncio.sleep(_PACE_S)
 
     async def _flush_always(self) -> None:
         while not self.app.should_stop:
             now_ms = self._clock.now_ms()
             await asyncio.sleep(max(0.0, FLUSH_MS - (now_ms + _BEFORE_TICK_MS) % FLUSH_MS) / 1000.0)
-            self._still_alive()
             await self._flush()
 
     async def _flush(self) -> None:
@@ -125,19 +144,20 @@ class Worker:
             os._exit(STALLED)
 
     async def _leave(self, *_: object, **__: object) -> None:
+        self._set_ready(ready=False)
         await self.leading.end()
         await self._flush()
         await self._stack.aclose()
 
     def _still_alive(self) -> None:
         """End the process if its loop stood still longer than the session timeout."""
-        now_s = self._clock.monotonic_s()
-        stood_s, self._seen_s = now_s - self._seen_s, now_s
+        stood_s = self._clock.monotonic_s() - self._seen_s
         if stood_s * 1000.0 > self._settings.session_timeout_ms:
             _log.error("stood still for %.1f s, longer than the session timeout: somebody else has the partitions, this worker ends", stood_s)
             os._exit(STALLED)
 
     async def _write(self, partition: int, rows: Iterable[Row]) -> None:
+        self._still_alive()
         await asyncio.gather(
             *(self._table.send_changelog(partition, key, value, key_serializer="raw", value_serializer="raw") for key, value in rows)
         )  # fmt: skip

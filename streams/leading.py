@@ -23,7 +23,7 @@ from routecast.models.events import Control, decode_events
 from routecast.models.tick import Claim, encode_tick
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import Clock
-from routecast.streams.kafka import client_options, topic_name
+from routecast.streams.kafka import client_options, paced, topic_name
 from routecast.streams.leader import Leader, Message
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
 from routecast.streams.topics import CONTROL, MOST_ROW_BYTES, PANES, STATE, TICKS
@@ -81,6 +81,7 @@ class Leading:
         async with producer(self._config) as out, consumer(settings) as client:
             read = PartitionReader(client, settings)
             states = (await read.newest(STATE))[0]
+            words = [record async for record in read.stretch(CONTROL, 0, 0, (await read.ends(CONTROL, [0]))[0])]
             partitions = await read.partitions(PANES)
             merge, places = Merge(), [TopicPartition(topic_name(settings, PANES), partition) for partition in partitions]
             ends = await client.end_offsets(places)
@@ -94,6 +95,8 @@ class Leading:
             await session.log_configuration()
             self._alive()
             session.leader = await self._claimed(session, merge, decoded(states.get(b"checkpoint"), Checkpoint.decode))
+            for word in words:  # what is drained must be so in the first snapshot already
+                _hear(session.leader, word)
             await self._serve(session, places)
 
     async def _claimed(self, session: _Session, merge: Merge, checkpoint: Checkpoint | None) -> Leader:
@@ -163,6 +166,7 @@ class _Session:
 async def producer(config: Config, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     """A started idempotent producer."""
     client = AIOKafkaProducer(**client_options(config.kafka), enable_idempotence=True, acks="all", max_request_size=MOST_ROW_BYTES, **options)
+    client.client.force_metadata_update = paced(client.client.force_metadata_update)
     await client.start()
     try:
         yield client

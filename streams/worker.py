@@ -9,35 +9,58 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from routecast.models.config import Config
 from routecast.models.errors import ConfigError
+from routecast.streams.access import check_workers_group
 from routecast.streams.admin import create_topics
 from routecast.streams.clock import SystemClock
 
 _RESTART_S = 1.0
 _STOP_S = 20.0
 _POLL_S = 0.1
+_SELDOM_S = 10.0
 
 _log = logging.getLogger(__name__)
 
 
+class Seldom(logging.Filter):
+    """Lets each kind of line through once in a while: while no broker answers, clients say so ten times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is time for this line again."""
+        kind = str(record.msg)
+        if record.created < self._next_s.get(kind, 0.0):
+            return False
+        self._next_s[kind] = record.created + _SELDOM_S
+        return True
+
+
 def logging_configuration(level: str = "INFO") -> dict[str, Any]:
-    """One line format for everything a worker says, on stderr; Faust and Kafka's client only when something is wrong."""
-    quiet = {"level": "ERROR" if level == "INFO" else level}
+    """One line format for everything a worker says, on stderr; Faust and Kafka's client only when something is wrong, and not all the time."""
+    quiet = {"level": "ERROR" if level == "INFO" else level, "handlers": ["seldom"], "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+        "filters": {"seldom": {"()": Seldom}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"},
+            "seldom": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr", "filters": ["seldom"]},
+        },
         "root": {"level": "WARNING" if level == "INFO" else level, "handlers": ["stderr"]},
         "loggers": {"routecast": {"level": level}, "faust": quiet, "mode": quiet, "aiokafka": quiet},
     }
 
 
-def run_worker(config: Config, *, level: str = "INFO") -> int:
-    """Be a worker until a signal comes; the exit code. Topics that are missing are made first.
+def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None = None) -> int:
+    """Be a worker until a signal comes; the exit code. Topics that are missing are made first; `ready_file` exists while it is ready.
 
     Raises ConfigError where Faust is not installed, Unreachable, CheckFailed where topics are missing and cannot be made.
     """
@@ -51,12 +74,14 @@ def run_worker(config: Config, *, level: str = "INFO") -> int:
         raise ConfigError("a worker needs Faust, which is not installed: pip install 'routecast[streams]'") from None
     settings = logging_configuration(level)
     logging.config.dictConfig(settings)
+    _mark(ready_file, ready=False)
     made = asyncio.run(create_topics(config.kafka))
+    asyncio.run(check_workers_group(config.kafka))
     if made:
         _log.info("made topics %s", ", ".join(made))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    worker = Worker(config, SystemClock())
+    worker = Worker(config, SystemClock(), lambda ready: _mark(ready_file, ready=ready))
     runner = faust.Worker(worker.app, loop=loop, logging_config=settings, loglevel=level, quiet=True, redirect_stdouts=False)
     try:
         runner.execute_from_commandline()
@@ -65,8 +90,19 @@ def run_worker(config: Config, *, level: str = "INFO") -> int:
     return 0
 
 
-def supervise(command: Sequence[str], workers: int) -> int:
-    """Keep so many processes of this command running until a signal comes; then stop them in good order. The exit code."""
+def _mark(file: Path | None, *, ready: bool) -> None:
+    if file is not None and ready:
+        file.touch()
+    elif file is not None:
+        file.unlink(missing_ok=True)
+
+
+def supervise(command: Sequence[str], workers: int, ready_file: Path | None = None) -> int:
+    """Keep so many processes of this command running until a signal comes; then stop them in good order. The exit code.
+
+    `ready_file` exists while all of them are ready; each has a file of its own beside it.
+    """
+    logging.config.dictConfig(logging_configuration())
     stopping = False
 
     def stop(*_: object) -> None:
@@ -75,15 +111,26 @@ def supervise(command: Sequence[str], workers: int) -> int:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, stop)
-    running: list[subprocess.Popen[bytes]] = []
+    files = [ready_file.with_name(f"{ready_file.name}.{i}") for i in range(workers)] if ready_file is not None else []
+    commands = [[*command, *(["--ready-file", str(files[i])] if files else [])] for i in range(workers)]
+    running = [subprocess.Popen(command) for command in commands]  # noqa: S603 - this program again
     while not stopping:
-        for process in [process for process in running if process.poll() is not None]:
-            running.remove(process)
-            _log.warning("worker %d ended with %s, starting another", process.pid, process.returncode)
-            time.sleep(_RESTART_S)
-        while len(running) < workers and not stopping:
-            running.append(subprocess.Popen(command))  # noqa: S603 - this program again
+        for i, process in enumerate(running):
+            if process.poll() is not None and not stopping:
+                _log.warning("worker %d ended with %s, starting another", process.pid, process.returncode)
+                _mark(files[i] if files else None, ready=False)
+                time.sleep(_RESTART_S)
+                running[i] = subprocess.Popen(commands[i])  # noqa: S603 - this program again
+        _mark(ready_file, ready=all(file.exists() for file in files))
         time.sleep(_POLL_S)
+    _stop(running)
+    for file in [*files, ready_file]:
+        _mark(file, ready=False)
+    return 0
+
+
+def _stop(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    """In good order, the hard way after 20 s."""
     for process in running:
         process.terminate()
     until_s = time.monotonic() + _STOP_S
@@ -93,4 +140,3 @@ def supervise(command: Sequence[str], workers: int) -> int:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    return 0

@@ -18,6 +18,7 @@ def worker(
     config: File = None,
     kafka: Url = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; one that ends by itself is started again.")] = 1,
+    ready_file: Annotated[Path | None, typer.Option(help="A file that exists while all processes are ready, for probes of orchestrators.")] = None,
     log: Annotated[Literal["INFO", "DEBUG", "WARNING"], typer.Option(help="How much to say on stderr.")] = "INFO",
 ) -> None:
     """Run workers until Ctrl-C or SIGTERM: they fold events into tables, and one of them publishes the snapshots."""
@@ -27,6 +28,6 @@ def worker(
 
     loaded = addressed(load_config(config, os.environ), kafka)
     if workers == 1:
-        raise typer.Exit(run_worker(loaded, level=log))
+        raise typer.Exit(run_worker(loaded, level=log, ready_file=ready_file))
     options = [*(["--config", str(config)] if config else []), *(["--kafka", kafka] if kafka else []), "--log", log]
-    raise typer.Exit(supervise([sys.executable, "-m", "routecast.cli", "worker", *options], workers))
+    raise typer.Exit(supervise([sys.executable, "-m", "routecast.cli", "worker", *options], workers, ready_file))

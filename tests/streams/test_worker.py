@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from routecast.models.config import Kafka
+from routecast.streams.admin import topics
+from routecast.streams.worker import Seldom
+
+Start = Callable[..., Any]
+Run = Callable[..., Any]
+Eventually = Callable[..., None]
+
+_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) \d+ [\w.]+: .+")
+
+
+def test_a_worker_makes_the_topics_and_stops_when_told(start_worker: Start, config_file: Path, kafka: Kafka, run: Run) -> None:
+    """Everything it says has one form, one line each."""
+    worker = start_worker(config_file)
+    worker.wait_for("ready: partitions [0, 1, 2, 3]")
+    assert [state.differences for state in run(topics(kafka)) if state.differences] == []
+    assert worker.stop() == 0
+    assert [line for line in worker.said.splitlines() if not _LINE.fullmatch(line)] == []
+
+
+def test_the_ready_file_exists_while_all_processes_are_ready(start_worker: Start, config_file: Path, tmp_path: Path, eventually: Eventually) -> None:
+    """A process that was killed is started again; meanwhile not all are ready, and its partitions are the other's."""
+    ready = tmp_path / "ready"
+    supervisor = start_worker(config_file, "--workers", "2", "--ready-file", str(ready))
+    eventually(ready.exists)
+    first, second = psutil.Process(supervisor.process.pid).children()
+    first.kill()
+    eventually(lambda: not ready.exists())
+    eventually(ready.exists)
+    assert second.is_running()
+    assert "ended with -9, starting another" in supervisor.said
+    children = psutil.Process(supervisor.process.pid).children()
+    assert supervisor.stop() == 0
+    assert [child for child in children if child.is_running()] == []
+    assert list(tmp_path.glob("ready*")) == []
+
+
+def test_a_worker_that_stood_still_ends_before_it_writes(start_worker: Start, config_file: Path, eventually: Eventually) -> None:
+    """Somebody else has its partitions by then."""
+    worker = start_worker(config_file)
+    worker.wait_for("ready")
+    process = psutil.Process(worker.process.pid)
+    process.suspend()
+    other = start_worker(config_file)
+    other.wait_for("ready: partitions [0, 1, 2, 3]")
+    process.resume()
+    eventually(lambda: worker.process.poll() is not None)
+    assert worker.process.returncode == 75
+    assert "stood still" in worker.said
+    assert other.process.poll() is None
+
+
+def test_without_brokers_a_worker_says_what_to_check(tmp_path: Path, config_file: Path) -> None:
+    """One sentence and exit code 4."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "routecast.cli", "worker", "--config", str(config_file), "--kafka", "kafka://127.0.0.1:1"],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert ran.returncode == 4
+    assert "Kafka at '127.0.0.1:1' cannot be reached" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_without_its_extra_a_worker_says_what_to_install(tmp_path: Path, config_file: Path) -> None:
+    """No stack trace, exit code 3."""
+    program = "import sys; sys.modules['faust'] = None\nimport routecast.cli; routecast.cli.main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "worker", "--config", str(config_file)], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert ran.returncode == 3
+    assert "pip install 'routecast[streams]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_what_clients_repeat_is_said_seldom() -> None:
+    """Each kind of line once in ten seconds."""
+    seldom = Seldom()
+
+    def let_through(message: str, at_s: float) -> bool:
+        record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, message, (), None)
+        record.created = at_s
+        return seldom.filter(record)
+
+    assert [let_through("no node %s", at_s) for at_s in (0.0, 0.1, 9.9, 10.0, 10.1)] == [True, False, False, True, False]
+    assert let_through("another", 10.1)
