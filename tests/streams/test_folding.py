@@ -1,0 +1,317 @@
+"""The folding of a worker against a log that delivers as badly as Kafka may: again, with gaps, to several owners one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routecast.analytics.fold import PartitionFold
+from routecast.analytics.fold import Record as Row
+from routecast.analytics.merge import Merge
+from routecast.models.events import Completed, Event, Started, encode_events
+from routecast.models.rows import TargetTotals, totals_key
+from routecast.streams.clock import FixedClock
+from routecast.streams.folding import MOST_RECORD_BYTES, REFRESH_S, Folding
+from routecast.streams.memory import MemoryLog, Record
+from routecast.streams.topics import Topic
+
+T0 = 1_700_000_000_000.0
+Buried = list[tuple[str, bytes, str]]
+
+
+class Log:
+    """The embedded log as recovery reads it; what was acknowledged is set by the test."""
+
+    def __init__(self) -> None:
+        self.clock = FixedClock(T0)
+        self.memory = MemoryLog(self.clock)
+        self.acknowledged = 0
+        self.broken = 0
+        """How many reads will fail."""
+
+    async def stretch(self, topic: Topic, partition: int, first: int, end: int) -> AsyncIterator[Record]:
+        """As the log has them."""
+        if self.broken:
+            self.broken -= 1
+            raise ConnectionError("away")
+        for record in self.memory.read(topic, partition, first, 100_000):
+            if record.offset < end:
+                yield record
+
+    async def ends(self, topic: Topic, partitions: list[int]) -> dict[int, int]:
+        """As the log has them."""
+        return {partition: self.memory.end(topic, partition) for partition in partitions}
+
+    async def committed(self, topic: Topic, partition: int) -> int:
+        """What the test says."""
+        assert (topic, partition) == ("events", 0)
+        return self.acknowledged
+
+    async def write(self, partition: int, rows: Iterable[Row]) -> None:
+        """To the changelog."""
+        for key, value in rows:
+            self.memory.append("panes", value, key=key, partition=partition)
+
+    def request(self, i: int) -> None:
+        """Append one request, start and end in one record."""
+        at_ms = T0 + i * 700.0
+        self.clock.at_ms = at_ms
+        started = Started(at_ms=at_ms, request_id=str(i), target=f"t{i % 3}", service="chat")
+        ended = Completed(at_ms=at_ms, request_id=str(i), target=f"t{i % 3}", started_at_ms=at_ms, duration_ms=0.0, outcome="ok", service="chat")
+        self.memory.append("events", encode_events([started, ended]))
+
+    def merged(self) -> dict[str, TargetTotals]:
+        """What a leader makes of the changelog."""
+        merge = Merge()
+        for row in self.memory.read("panes", 0, 0, 1_000_000):
+            merge.add(row.key, row.value)
+        return merge.target_totals()
+
+    def truth(self) -> dict[str, TargetTotals]:
+        """What one fold that never stopped makes of the events."""
+        fold, merge = PartitionFold(0), Merge()
+        folding = Folding(self.clock, self.write, lambda *_: None)
+        for record in self.memory.read("events", 0, 0, 1_000_000):
+            folding._apply(fold, record)
+        for key, value in fold.flush():
+            merge.add(key, value)
+        return merge.target_totals()
+
+
+def _folding(log: Log, buried: Buried | None = None) -> Folding:
+    found = buried if buried is not None else []
+    return Folding(log.clock, log.write, lambda place, value, reason: found.append((place, value, reason)))
+
+
+async def _owned(log: Log, buried: Buried | None = None) -> Folding:
+    folding = _folding(log, buried)
+    await folding.recover(await folding.own([0]), log)
+    return folding
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(work, 30))
+
+
+async def _deliver(folding: Folding, log: Log, offsets: Iterable[int]) -> None:
+    async def read() -> Log:
+        return log
+
+    for offset in offsets:
+        (record,) = log.memory.read("events", 0, offset, 1)
+        await folding.fold(0, record, read)
+
+
+Step = tuple[str, int]
+steps = st.lists(st.tuples(st.sampled_from(["requests", "deliver", "flush", "torn flush", "crash", "acknowledge"]), st.integers(1, 8)), max_size=40)
+
+
+@settings(max_examples=150)
+@given(steps)
+def test_counts_are_exact_through_crashes_redelivery_gaps_and_torn_flushes(history: list[Step]) -> None:
+    """Whatever was acknowledged before it was flushed, and wherever a flush broke off: the rows end up as if nothing had happened."""
+
+    async def main() -> None:
+        log = Log()
+        folding, delivered, made = await _owned(log), 0, 0
+        for what, n in history:
+            if what == "requests":
+                for _ in range(n):
+                    log.request(made)
+                    made += 1
+            elif what == "deliver" and delivered < made:
+                first = max(0, delivered - n // 2) if n % 2 else min(made - 1, delivered + n // 3)  # again, or with a gap
+                until = min(made, first + n)
+                await _deliver(folding, log, range(first, until))
+                delivered = max(delivered, until)
+            elif what == "acknowledge":
+                log.acknowledged = delivered
+            elif what == "flush":
+                await folding.flush()
+            else:
+                if what == "torn flush":
+                    await log.write(0, [row for fold in folding._folds.values() for row in fold.flush()][:-n])
+                folding = await _owned(log)
+                delivered = log.acknowledged
+        await _deliver(folding, log, range(min(delivered, made), made))
+        await folding.flush()
+        assert log.merged() == log.truth()
+
+    _run(main())
+
+
+def test_events_that_were_acknowledged_but_not_flushed_are_read_again() -> None:
+    """Kafka goes on behind them; the rows do not."""
+
+    async def main() -> None:
+        log = Log()
+        for i in range(10):
+            log.request(i)
+        first = await _owned(log)
+        await _deliver(first, log, range(10))
+        log.acknowledged = 10
+        second = await _owned(log)
+        await second.flush()
+        assert sum(totals.ok for totals in log.merged().values()) == 10
+
+    _run(main())
+
+
+def test_a_partition_that_is_not_ready_makes_its_events_wait() -> None:
+    """And folds them once it has been recovered."""
+
+    async def main() -> None:
+        log = Log()
+        log.request(0)
+        folding = _folding(log)
+        generation = await folding.own([0])
+        waiting = asyncio.create_task(_deliver(folding, log, [0]))
+        await asyncio.sleep(0)
+        assert (waiting.done(), folding.ready) == (False, False)
+        await folding.recover(generation, log)
+        await waiting
+        assert folding.ready
+        assert folding.folded == 1 * 2
+
+    _run(main())
+
+
+def test_events_of_a_partition_that_was_lost_meanwhile_are_left_to_its_owner() -> None:
+    """Nothing is folded, nothing hangs."""
+
+    async def main() -> None:
+        log = Log()
+        log.request(0)
+        folding = _folding(log)
+        await folding.own([0])
+        waiting = asyncio.create_task(_deliver(folding, log, [0]))
+        await asyncio.sleep(0)
+        await folding.own([])
+        await waiting
+        assert folding.folded == 0
+
+    _run(main())
+
+
+def test_recovery_that_is_superseded_leaves_no_state() -> None:
+    """The partitions were revoked and came back while it was reading."""
+
+    async def main() -> None:
+        log = Log()
+        folding = _folding(log)
+        old = await folding.own([0])
+        new = await folding.own([0])
+        await folding.recover(old, log)
+        assert not folding.ready
+        await folding.recover(new, log)
+        assert folding.ready
+
+    _run(main())
+
+
+def test_recovery_tries_again_until_the_log_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is away for a while loses nobody's partition."""
+    monkeypatch.setattr("routecast.streams.folding._RETRY_S", 0.0)
+
+    async def main() -> None:
+        log = Log()
+        log.broken = 3
+        folding = await _owned(log)
+        assert folding.ready
+        assert log.broken == 0
+
+    _run(main())
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", "truncated"),
+        (b"\xff\xfe\x00", "malformed"),
+        (b"null", "got `null`"),
+        (b"[" * 100_000, "expected `object`"),
+        (b'{"type":"request.started"}', "missing required field"),
+        (b'{"type":"nonsense","at_ms":1}', "Invalid value 'nonsense'"),
+        (b"[" + b" " * MOST_RECORD_BYTES + b"]", "is larger than"),
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+def test_garbage_is_buried_with_its_place_and_spoils_no_neighbour(value: bytes, reason: str) -> None:
+    """Its neighbours count, it is counted as bad, and folding goes on."""
+
+    async def main() -> None:
+        log, buried = Log(), Buried()
+        log.request(0)
+        log.memory.append("events", value)
+        log.request(1)
+        folding = await _owned(log, buried)
+        await folding.flush()
+        assert sum(totals.ok for totals in log.merged().values()) == 2
+        assert [place for place, *_ in buried] == ["events/0/1"]
+        assert reason.lower() in buried[0][2].lower()
+
+    _run(main())
+
+
+def test_one_bad_object_does_not_spoil_its_array() -> None:
+    """Only the bad one is buried, as it was written."""
+
+    async def main() -> None:
+        log, buried = Log(), Buried()
+        good: list[Event] = [Completed(at_ms=T0, request_id="r", target="t", started_at_ms=T0, duration_ms=1.0, outcome="ok", start_reported=False)]
+        log.memory.append("events", encode_events(good)[:-1] + b',{"type":"request.started","at_ms":-1}]')
+        folding = await _owned(log, buried)
+        await folding.flush()
+        assert log.merged()["t"].ok == 1
+        assert [value for _, value, _ in buried] == [b'{"type":"request.started","at_ms":-1}']
+
+    _run(main())
+
+
+def test_totals_rows_are_written_again_every_five_minutes() -> None:
+    """So that the row of a stalled owner cannot outlive compaction."""
+
+    async def main() -> None:
+        log = Log()
+        log.request(0)
+        folding = await _owned(log)
+        await folding.flush()
+        written = log.memory.end("panes", 0)
+        log.clock.at_ms += 1000 * (REFRESH_S - 1)
+        await folding.flush()
+        assert log.memory.end("panes", 0) == written
+        log.clock.at_ms += 2000
+        await folding.flush()
+        assert [row.key for row in log.memory.read("panes", 0, written)] == [totals_key(0, 0)]
+
+    _run(main())
+
+
+def test_the_closing_row_follows_once_the_rows_before_it_are_confirmed() -> None:
+    """A reader that sees it may trust what came before."""
+
+    async def main() -> None:
+        log, confirmed = Log(), asyncio.Event()
+        log.request(0)
+
+        async def slow(partition: int, rows: Iterable[Row]) -> None:
+            await log.write(partition, rows)
+            await confirmed.wait()
+
+        folding = Folding(log.clock, slow, lambda *_: None)
+        await folding.recover(await folding.own([0]), log)
+        flushing = asyncio.create_task(folding.flush())
+        await asyncio.sleep(0)
+        keys = [row.key for row in log.memory.read("panes", 0, 0)]
+        assert keys
+        assert totals_key(0, 0) not in keys
+        confirmed.set()
+        await flushing
+        assert log.memory.read("panes", 0, 0)[-1].key == totals_key(0, 0)
+
+    _run(main())
