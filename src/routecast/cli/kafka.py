@@ -44,19 +44,13 @@ def ask(settings: Kafka, work: Coroutine[Any, Any, Result], *, within_s: float |
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
     try:
-        return asyncio.run(_reached(settings, work, within_s))
+        return asyncio.run(_within(work, within_s))
     except (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, TimeoutError) as error:
         raise unreachable(settings, error) from error
     except KafkaError as error:
         raise RoutecastError(f"Kafka at {settings.bootstrap!r} refuses: {error}: check what this login may do, and `routecast topics check`") from error
 
 
-async def _reached(settings: Kafka, work: Coroutine[Any, Any, Result], within_s: float | None) -> Result:
-    from routecast.streams.kafka import reach  # noqa: PLC0415 - slow to import
-
-    try:
-        async with asyncio.timeout(within_s):
-            await reach(settings)
-            return await work
-    finally:
-        work.close()
+async def _within(work: Coroutine[Any, Any, Result], within_s: float | None) -> Result:
+    async with asyncio.timeout(within_s):
+        return await work

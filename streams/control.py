@@ -1,0 +1,90 @@
+"""What operators say of targets: written to the control topic, then followed until a published snapshot shows it.
+
+Delivery: once the log has confirmed a word it is kept, and the leader of the moment or the next one acts on it. The newest word about a
+target counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from routecast.models.config import Config
+from routecast.models.errors import RoutecastError
+from routecast.models.events import Control, encode_events
+from routecast.models.snapshot import RoutingSnapshot, TargetScore, decode_snapshot
+from routecast.models.targets import Word
+from routecast.models.tick import TickRecord, decode_tick
+from routecast.streams.clock import Clock
+from routecast.streams.kafka import topic_name
+from routecast.streams.leading import producer
+from routecast.streams.memory import Record
+from routecast.streams.published import needed
+from routecast.streams.reading import decoded, reader
+from routecast.streams.topics import CONTROL, SCORES, TICKS, Topic
+
+
+async def tell(config: Config, target: str, action: Literal["drain", "resume"], service: str | None, *, wait_s: float, clock: Clock) -> Word:
+    """Say it and wait until a snapshot of `service` shows it; where the service is None, until the leader has taken it.
+
+    Raises RoutecastError where that takes longer than `wait_s`; the word is kept all the same. 0 does not wait.
+    """
+    async with reader(config.kafka) as read, producer(config) as out:
+        await needed(read, config.kafka, CONTROL, TICKS, SCORES)
+        begin: dict[Topic, int] = {topic: (await read.ends(topic, [0]))[0] for topic in (TICKS, SCORES)}
+        event = Control(at_ms=round(clock.now_ms()), target=target, action=action)
+        sent = await out.send_and_wait(topic_name(config.kafka, CONTROL), encode_events([event]), key=target.encode(), partition=0)
+        word = Word(target=target, action=action, service=service, offset=sent.offset)
+        if wait_s <= 0:
+            return word
+        said_s, watch = clock.monotonic_s(), _Watch(word)
+        try:
+            async with asyncio.timeout(wait_s):
+                async for topic, record in read.follow(begin, asyncio.Event()):
+                    if watch.take(topic, record):
+                        break
+        except TimeoutError:
+            raise RoutecastError(_unheard(word, wait_s, config, ticking=watch.ticking)) from None
+        return watch.outcome((clock.monotonic_s() - said_s) * 1000)
+
+
+class _Watch:
+    """Waits for the tick that has heard a word, and for the snapshot published with it or after it."""
+
+    def __init__(self, word: Word) -> None:
+        self._word = word
+        self._heard: tuple[int, int] | None = None
+        self._newest: RoutingSnapshot | None = None
+        self.ticking = False
+
+    def take(self, topic: Topic, record: Record) -> bool:
+        """Take what was published; whether it shows the word."""
+        if topic == TICKS:
+            tick = decoded(record.value, decode_tick)
+            if isinstance(tick, TickRecord):
+                self.ticking = True
+                if self._heard is None and tick.control >= self._word.offset:
+                    self._heard = (tick.term, tick.seq)
+        elif self._word.service is not None and record.key == self._word.service.encode():
+            snapshot = decoded(record.value, decode_snapshot)
+            if snapshot is not None and (self._newest is None or snapshot.version >= self._newest.version):
+                self._newest = snapshot
+        if self._heard is None or self._word.service is None:
+            return self._heard is not None
+        return self._newest is not None and self._newest.version >= self._heard
+
+    def outcome(self, took_ms: float) -> Word:
+        """The word with what became of it."""
+        entry = self._entry()
+        shown = {"state": entry.state, "share": entry.share} if entry else {}
+        return self._word.model_copy(update={"snapshot": self._newest.version if self._newest else self._heard, "took_ms": round(took_ms, 1)} | shown)
+
+    def _entry(self) -> TargetScore | None:
+        return next((entry for entry in self._newest.targets if entry.id == self._word.target), None) if self._newest else None
+
+
+def _unheard(word: Word, wait_s: float, config: Config, *, ticking: bool) -> str:
+    kept = f"It is kept in topic {topic_name(config.kafka, CONTROL)!r}, offset {word.offset},"
+    if ticking:
+        return f"a leader publishes, but no snapshot showed this word within {wait_s:g} s. {kept} and the worker's log may say why"
+    return f"no worker leads: nothing was published within {wait_s:g} s. {kept} and acts when a worker runs: `routecast worker` starts one"
