@@ -1,4 +1,4 @@
-"""What `routecast demo` reports: the same requests under several policies."""
+"""What `routecast demo` reports: the same requests under several policies, or one of them on Kafka."""
 
 from __future__ import annotations
 
@@ -86,4 +86,37 @@ class DemoReport(Part):
     targets: tuple[DemoTarget, ...]
     policies: tuple[PolicyRow, ...]
     decisions: tuple[Explained, ...]
+    checks: tuple[CountCheck, ...]
+
+
+class Freshness(Part):
+    """How long after something happened every router had a snapshot that counts it, ms; each event once for each router."""
+
+    n: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class LiveReport(Part):
+    """Everything that `routecast demo --kafka` found out. Times of requests are virtual seconds, all others real ones."""
+
+    seed: int
+    duration_s: float = Field(description="virtual seconds of traffic")
+    speed: float = Field(description="virtual seconds in a real one")
+    took_s: float = Field(description="real seconds from the first request to the end of the last")
+    behind_ms: float = Field(description="most that a request or an answer came too late, real time: the machine was busy")
+    brokers: str
+    prefix: str = Field(description="before every topic name")
+    workers: int = Field(description="worker processes of the demonstration's own; 0: others were there")
+    routers: int
+    requests: int
+    load: float
+    compression: float = Field(description="how much faster than recorded the requests arrive, in virtual time")
+    targets: tuple[DemoTarget, ...]
+    policy: PolicyRow
+    decisions: tuple[Explained, ...]
+    freshness: Freshness | None = Field(description="from event to router; absent where no snapshot was seen")
+    dropped: int = Field(description="events that emitters had to drop")
     checks: tuple[CountCheck, ...]

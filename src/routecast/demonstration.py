@@ -22,6 +22,7 @@ from routecast.analytics.worlds import MEAN_TO_MEDIAN, Change, TargetSpec, Troub
 from routecast.models.config import Config, TargetConfig
 from routecast.models.report import DemoTarget
 from routecast.recordings import Recording, Run, azure, llmperf
+from routecast.streams.configuration_file import as_toml
 
 ROUTERS = 16
 LOAD = 0.7
@@ -105,6 +106,12 @@ def scene(seed: int, duration_s: float) -> Scene:
     dead = Trouble(names.index(OUTAGE.run), OUTAGE.begins * duration_s * 1000.0, OUTAGE.ends * duration_s * 1000.0)
     world = World(name="demo", load=LOAD, targets=specs, requests=requests, changes=tuple(changes), trouble=dead, routers=ROUTERS, warmup_ms=0.0)
     return Scene(world, runs, tokens, compression, duration_s)
+
+
+def written_config() -> str:
+    """The demonstration's targets as a configuration file for workers."""
+    head = "# The ten targets of `routecast demo`, for workers that run beside it: `routecast demo --kafka kafka://host:9092 --workers 0`."
+    return f"{head}\n# Written by `routecast demo --write-config FILE`.\n\n{as_toml(scene(0, 60.0).config())}"
 
 
 def _first(recording: Recording, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
