@@ -82,13 +82,15 @@ class RecordedTarget:
         """Begin a call of as many tokens as the work stands for, answered as the next recorded request was."""
         answer = self._next()
         if answer.rate_limited:
-            return self._queue.after(0.0, self._end, 0.0, 0.0, done, "rate_limited")
+            return self._queue.after(0.0, self._end, 0.0, 0.0, self._queue.now_ms, done, "rate_limited")
         service_ms = answer.service_ms(work_ms * self._tokens_per_work_ms)
-        slowdown = self.condition.slowdown
-        return self._inner.submit(service_ms, partial(self._end, answer.ttft_ms * slowdown, service_ms * slowdown, done))
+        first = answer.ttft_ms / service_ms if service_ms else 0.0
+        return self._inner.submit(service_ms, partial(self._end, service_ms * self.condition.slowdown, first, self._queue.now_ms, done))
 
-    def _end(self, ttft_ms: float, service_ms: float, done: Done, outcome: Outcome) -> None:
-        self.ended_ttft_ms, self.ended_service_ms = ttft_ms, service_ms
+    def _end(self, service_ms: float, first: float, begun_ms: float, done: Done, outcome: Outcome) -> None:
+        """The service took no longer than the call: one that waited for the end of a slow-down was served faster than it began."""
+        self.ended_service_ms = min(service_ms, self._queue.now_ms - begun_ms)
+        self.ended_ttft_ms = first * self.ended_service_ms
         done(outcome)
 
     def _next(self) -> Answer:
