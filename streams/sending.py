@@ -39,7 +39,9 @@ class RawRecord(NamedTuple):
 
 
 def parse(text: bytes) -> list[object]:
-    """The JSON values of a text: those of an array, one, or one a line. Raises DecodeError naming every line that is no JSON."""
+    """The JSON values of a text: one, those of an array, or one or an array a line. Raises DecodeError naming every line that is no JSON."""
+    if not text.strip():
+        return []
     try:
         whole = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -55,7 +57,8 @@ def _parse_lines(text: bytes, whole: Exception) -> list[object]:
     wrong: list[str] = []
     for number, line in lines:
         try:
-            found.append(msgspec.json.decode(line))
+            value = msgspec.json.decode(line)
+            found += value if isinstance(value, list) else [value]
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             wrong.append(f"line {number} is not JSON: {error}: {_shown(line)}")
     if wrong:
@@ -83,14 +86,16 @@ def completed(value: object, now_ms: float, rng: random.Random, common: Mapping[
 
 def checked(values: Sequence[object]) -> list[RawRecord]:
     """Records of these events, at most as large as an emitter's. Raises DecodeError with the reason for every event that is wrong."""
+    if not values:
+        raise DecodeError("no events: give an object, an array of objects, or one object a line")
     encoded: list[tuple[Topic, bytes, bytes]] = []
     wrong: list[str] = []
     for number, value in enumerate(values, 1):
         raw = msgspec.json.encode(value)
-        good, bad = decode_events(raw)
-        if bad or len(good) != 1:
+        _, bad = decode_events(raw)
+        if bad or not isinstance(value, dict):
             wrong.append(f"event {number}: {bad[0].reason if bad else 'an array inside an array'}: {_shown(raw)}")
-        elif isinstance(value, dict):
+        else:
             encoded.append((*_place(value), raw))
     if wrong:
         raise DecodeError("\n".join(wrong))
