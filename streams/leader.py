@@ -19,7 +19,7 @@ from routecast.analytics.merge import Merge
 from routecast.analytics.snapshot import Quantiles, ServiceAnalyst, Tick
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
-from routecast.models.events import Control
+from routecast.models.events import Control, decode_events
 from routecast.models.rows import KEPT_MS, TargetTotals
 from routecast.models.snapshot import encode_snapshot
 from routecast.models.tick import Beginning, Look, TickRecord, encode_tick
@@ -38,6 +38,15 @@ class Message(NamedTuple):
     topic: Topic
     key: bytes
     value: bytes
+
+
+def word_of(value: bytes) -> tuple[Control | None, str]:
+    """The operator's word that a record of the control topic holds, or why it holds none."""
+    events, bad = decode_events(value)
+    words = [event for event in events if isinstance(event, Control)]
+    if bad or len(words) != 1:
+        return None, bad[0].reason if bad else f"{len(words)} words about targets, not one"
+    return words[0], ""
 
 
 class Leader:
@@ -91,11 +100,13 @@ class Leader:
         """Take one changelog record; True where it completed a cut. Raises DecodeError when it is not a row."""
         return self._merge.add(key, value)
 
-    def hear(self, offset: int, word: Control) -> bool:
-        """Take an operator's word; whether it changes anything, which should be published at once."""
+    def hear(self, offset: int, word: Control | None) -> bool:
+        """Take an operator's word, None where the record holds none; whether it changes anything, which should be published at once."""
         if offset <= self._control:
             return False
         self._control = offset
+        if word is None:
+            return False
         before = (set(self._drained), dict(self._weights))
         if word.action == "drain":
             self._drained.add(word.target)

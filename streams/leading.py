@@ -19,14 +19,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from routecast.analytics.merge import Merge
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
-from routecast.models.events import Control, decode_events
 from routecast.models.tick import Claim, encode_tick
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import Clock
 from routecast.streams.kafka import client_options, paced, topic_name
-from routecast.streams.leader import Leader, Message
+from routecast.streams.leader import Leader, Message, word_of
+from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
-from routecast.streams.topics import CONTROL, MOST_ROW_BYTES, PANES, STATE, TICKS
+from routecast.streams.topics import CONTROL, DEADLETTER, MOST_ROW_BYTES, PANES, STATE, TICKS
 
 CHECKPOINT_MS = 30_000.0
 _LOOK_MS = 250.0
@@ -79,24 +79,17 @@ class Leading:
     async def _lead(self) -> None:
         settings = self._config.kafka
         async with producer(self._config) as out, consumer(settings) as client:
+            session = _Session(self._config, out, client)
             read = PartitionReader(client, settings)
             states = (await read.newest(STATE))[0]
             words = [record async for record in read.stretch(CONTROL, 0, 0, (await read.ends(CONTROL, [0]))[0])]
-            partitions = await read.partitions(PANES)
-            merge, places = Merge(), [TopicPartition(topic_name(settings, PANES), partition) for partition in partitions]
-            ends = await client.end_offsets(places)
-            client.assign(places)
-            await client.seek_to_beginning(*places)
-            while any([await client.position(place) < end for place, end in ends.items()]):
-                for messages in (await client.getmany(timeout_ms=200)).values():
-                    for message in messages:
-                        _take(merge.add, message)
-            session = _Session(self._config, out, client)
+            places = [TopicPartition(topic_name(settings, PANES), partition) for partition in await read.partitions(PANES)]
+            merge = await session.merged(places)
             await session.log_configuration()
             self._alive()
             session.leader = await self._claimed(session, merge, decoded(states.get(b"checkpoint"), Checkpoint.decode))
             for word in words:  # what is drained must be so in the first snapshot already
-                _hear(session.leader, word)
+                await session.hear(word)
             await self._serve(session, places)
 
     async def _claimed(self, session: _Session, merge: Merge, checkpoint: Checkpoint | None) -> Leader:
@@ -120,8 +113,8 @@ class Leading:
             now_ms = self._clock.now_ms()
             wait_ms = max(0.0, min(next_ms, look_ms if fresh else math.inf) - now_ms)
             batch = await client.getmany(timeout_ms=int(min(wait_ms, period_ms)) + 1)
-            said = sum(_hear(leader, message) for message in batch.get(control, ())) > 0
-            fresh |= sum(_take(leader.take, message) for place in places for message in batch.get(place, ())) > 0
+            said = sum([await session.hear(record_of(message)) for message in batch.pop(control, ())]) > 0
+            fresh |= sum([await session.take(leader.take, message) for messages in batch.values() for message in messages]) > 0
             now_ms = self._clock.now_ms()
             if fresh and now_ms >= look_ms:
                 leader.look(now_ms)
@@ -143,6 +136,39 @@ class _Session:
         self._config = config
         self._out = out
         self._checkpoint_ms = 0.0
+
+    async def merged(self, places: list[TopicPartition]) -> Merge:
+        """All rows that the changelog holds now."""
+        merge = Merge()
+        ends = await self.client.end_offsets(places)
+        self.client.assign(places)
+        await self.client.seek_to_beginning(*places)
+        while any([await self.client.position(place) < end for place, end in ends.items()]):
+            for messages in (await self.client.getmany(timeout_ms=200)).values():
+                for message in messages:
+                    await self.take(merge.add, message)
+        return merge
+
+    async def take(self, add: Callable[[bytes, bytes | None], bool], message: Any) -> bool:
+        """Take a row; whether it completed a cut. What is no row goes to the dead letters."""
+        record = record_of(message)
+        try:
+            return add(record.key, record.value)
+        except DecodeError as error:
+            await self._bury(f"{PANES}/{message.partition}/{record.offset}", record.value, str(error))
+            return False
+
+    async def hear(self, record: Record) -> bool:
+        """Take an operator's word; whether it changed anything. What is none goes to the dead letters."""
+        if record.offset <= self.leader.control or record.value is None:
+            return False
+        word, reason = word_of(record.value)
+        if word is None:
+            await self._bury(f"{CONTROL}/0/{record.offset}", record.value, reason)
+        return self.leader.hear(record.offset, word)
+
+    async def _bury(self, place: str, value: bytes | None, reason: str) -> None:
+        await self.publish(Message(DEADLETTER, f"{place}: {reason}"[:1000].encode(), value or b""))
 
     async def tick(self, now_ms: float) -> None:
         tick, *messages = self.leader.tick(now_ms)
@@ -172,17 +198,3 @@ async def producer(config: Config, **options: Any) -> AsyncIterator[AIOKafkaProd
         yield client
     finally:
         await client.stop()
-
-
-def _take(take: Callable[[bytes, bytes | None], bool], message: Any) -> bool:
-    record = record_of(message)
-    try:
-        return take(record.key, record.value)
-    except DecodeError as error:
-        _log.warning("%s is left out", error)
-        return False
-
-
-def _hear(leader: Leader, message: Any) -> bool:
-    words = [event for event in decode_events(message.value or b"")[0] if isinstance(event, Control)]
-    return sum(leader.hear(message.offset, word) for word in words[:1]) > 0

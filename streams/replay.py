@@ -21,7 +21,7 @@ from routecast.models.rows import TargetTotals, decode_row
 from routecast.models.tick import TickRecord
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.folding import MOST_RECORD_BYTES
-from routecast.streams.leader import Leader, Message
+from routecast.streams.leader import Leader, Message, word_of
 from routecast.streams.memory import Record
 from routecast.streams.recorder import expired
 from routecast.streams.recording import BASE, Recording
@@ -163,12 +163,11 @@ class LeaderReplay:
         return {partition: self._partitions[partition].rows(at_ms) for partition in partitions}
 
 
-def operators_words(recording: Recording) -> Iterator[tuple[int, Control]]:
+def operators_words(recording: Recording) -> Iterator[tuple[int, Control | None]]:
     """What operators said, as leaders hear it, with the offset."""
     for record in recording.records(CONTROL, 0):
-        word = next((event for event in readable(record.value)[0] if isinstance(event, Control)), None)
-        if word is not None:
-            yield record.offset, word
+        if record.value is not None:
+            yield record.offset, word_of(record.value)[0]
 
 
 def base_rows(recording: Recording) -> dict[int, Rows]:

@@ -28,7 +28,7 @@ ALL: Final[tuple[Topic, ...]] = get_args(Topic)
 
 _MINUTE, _DAY = 60_000, 86_400_000
 MOST_EVENT_BYTES: Final = 1_048_588
-"""Largest record, compressed, that brokers take for events: their own default."""
+"""Largest record that brokers take for events: their own default. They store events uncompressed, so that it holds for what workers must unpack."""
 MOST_ROW_BYTES: Final = 8 * 1024 * 1024
 """Largest record of everything that workers write: rows of 256 busy targets, details of a large service."""
 
@@ -53,7 +53,7 @@ def _compacted(*, lag_ms: int, **more: str) -> dict[str, str]:
 _LARGE = {"max.message.bytes": str(MOST_ROW_BYTES)}
 
 SPECS: Final[Mapping[Topic, TopicSpec]] = {
-    "events": TopicSpec(partitioned=True, configs=_kept(7 * _DAY, **{"max.message.bytes": str(MOST_EVENT_BYTES)})),
+    "events": TopicSpec(partitioned=True, configs=_kept(7 * _DAY, **{"max.message.bytes": str(MOST_EVENT_BYTES), "compression.type": "uncompressed"})),
     "panes": TopicSpec(partitioned=True, configs=_compacted(lag_ms=10 * _MINUTE, **_LARGE)),
     "trips": TopicSpec(partitioned=False, configs=_kept(_DAY)),
     "control": TopicSpec(partitioned=False, configs=_compacted(lag_ms=7 * _DAY)),
