@@ -6,7 +6,7 @@ what came in one fetch.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -51,8 +51,8 @@ class Tailed(NamedTuple):
     record: Record
 
 
-async def tail(settings: Kafka, topic: Topic, partition: int | None, start: Start) -> AsyncIterator[list[Tailed]]:
-    """Records as they come, for ever; an empty list now and then while there are none.
+async def tail(settings: Kafka, topic: Topic, partition: int | None, start: Start) -> AsyncGenerator[list[Tailed]]:
+    """Records as they come, for ever; an empty list now and then while there are none. Close it (`aclosing`) to take its connections down.
 
     Raises Unreachable, and RoutecastError where the topic or the partition does not exist.
     """

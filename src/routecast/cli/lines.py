@@ -18,6 +18,8 @@ from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, PANES, STATE, 
 _EVENTFUL = frozenset({EVENTS, CONTROL, "trips"})
 _UNREADABLE = (msgspec.DecodeError, RoutecastError, RecursionError, UnicodeDecodeError)
 _MOST_SHOWN = 500
+_WIDTHS = ("", "", "17", "24", "12", ">9", "")
+"""Of the cells of an event."""
 
 
 class Line(NamedTuple):
@@ -106,8 +108,20 @@ def as_json(line: Line) -> str:
     return msgspec.json.encode(document).decode()
 
 
-def as_text(line: Line, separator: str) -> str:
+def as_text(line: Line) -> str:
     """One line for people: time, place, and an event's type, target, outcome, duration; or key and compact JSON."""
+    cells = _cells(line)
+    if line.topic in _EVENTFUL and not line.problem:
+        cells = [f"{cell:{width}}" for cell, width in zip(cells, _WIDTHS, strict=False)]
+    return "  ".join(cells).rstrip()
+
+
+def as_tabs(line: Line) -> str:
+    """The same with tabs between the cells."""
+    return "\t".join(_cells(line))
+
+
+def _cells(line: Line) -> list[str]:
     cells = [_time(line.append_ms), f"{line.partition}@{line.offset}"]
     if line.problem:
         cells += ["unreadable", line.problem, line.value[:_MOST_SHOWN]]
@@ -117,16 +131,16 @@ def as_text(line: Line, separator: str) -> str:
         cells = [_time(line.value["at_ms"]), cells[1], *_event(line.value)]
     else:
         cells += [line.key] * bool(line.key and line.topic != DEADLETTER) + [msgspec.json.encode(line.value).decode()]
-    return separator.join(_visible(cell) for cell in cells).rstrip()
+    return [_visible(cell) for cell in cells]
 
 
 def _event(event: Mapping[str, Any]) -> list[str]:
-    subject = event.get("target") or event.get("title") or event.get("emitter") or ""
+    subject = str(event.get("target") or event.get("title") or event.get("emitter") or "")
     outcome = str(event.get("outcome") or event.get("action") or event.get("state") or "")
-    detail = f"{event['duration_ms']:.0f} ms" if "duration_ms" in event else ""
+    duration = f"{event['duration_ms']:.0f} ms" if "duration_ms" in event else ""
     more = [f"{name} {event[name]:g}" for name in ("quality", "satisfaction", "cpu", "memory", "weight") if event.get(name) is not None]
     cause = [str(event[name]) for name in ("error_type", "http_status") if event.get(name)]
-    return [f"{event['type']:<17}", f"{subject:<24}", f"{outcome:<12}", f"{detail:>9}", ", ".join(cause + more)]
+    return [event["type"], subject, outcome, duration, ", ".join(cause + more)]
 
 
 def _time(at_ms: float) -> str:

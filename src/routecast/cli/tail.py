@@ -7,6 +7,8 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import aclosing
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,15 +61,15 @@ async def _follow(settings: Kafka, topic: Topic, partition: int | None, start: S
     from routecast.streams.tailing import tail as records  # noqa: PLC0415 - slow to import
 
     left = most
-    async for batch in records(settings, topic, partition, start):
-        for line in (line for tailed in batch for line in shown(tailed)):
-            sys.stdout.buffer.write(line + b"\n")
-            left = None if left is None else left - 1
+    async with aclosing(records(settings, topic, partition, start)) as batches:
+        async for batch in batches:
+            for line in islice((line for tailed in batch for line in shown(tailed)), left):
+                sys.stdout.buffer.write(line + b"\n")
+                left = None if left is None else left - 1
+            sys.stdout.buffer.flush()
             if left == 0:
-                sys.stdout.buffer.flush()
                 return
-        sys.stdout.buffer.flush()
-        _raise_if_closed()
+            _raise_if_closed()
 
 
 def _raise_if_closed() -> None:
@@ -79,14 +81,14 @@ def _raise_if_closed() -> None:
 
 
 def _shown(topic: Topic, wanted: Mapping[str, str], *, json: bool, plain: bool) -> Callable[[Tailed], Iterator[bytes]]:
-    from routecast.cli.lines import as_json, as_text, lines_of, meets  # noqa: PLC0415 - slow to import
+    from routecast.cli.lines import as_json, as_tabs, as_text, lines_of, meets  # noqa: PLC0415 - slow to import
 
-    separator = "\t" if plain else "  "
+    written = as_json if json else as_tabs if plain else as_text
 
     def show(tailed: Tailed) -> Iterator[bytes]:
         for line in lines_of(topic, tailed):
             if meets(line, wanted):
-                yield (as_json(line) if json else as_text(line, separator)).encode()
+                yield written(line).encode()
 
     return show
 
