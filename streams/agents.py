@@ -27,7 +27,7 @@ from routecast.streams.kafka import password, ssl_context, topic_name
 from routecast.streams.leading import Leading
 from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, reader
-from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_ROW_BYTES, PANES
+from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_EVENT_BYTES, MOST_ROW_BYTES, PANES
 
 FLUSH_MS = 500.0
 """Rows are written this often."""
@@ -36,7 +36,7 @@ _BEFORE_TICK_MS = 150.0
 _PACE_S = 0.1
 STALLED = 75
 """Exit code of a worker that stood still for too long."""
-_MOST_BURIED_BYTES = 900_000
+
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Worker:
         )  # fmt: skip
 
     def _bury(self, place: str, value: bytes, reason: str) -> None:
-        self._dead.send_soon(key=f"{place}: {reason}"[:1000].encode(), value=value[:_MOST_BURIED_BYTES], partition=0)
+        self._dead.send_soon(key=f"{place}: {reason}"[:1000].encode(), value=value[:MOST_EVENT_BYTES], partition=0)
 
 
 def _app(settings: Kafka) -> faust.App:

@@ -67,15 +67,16 @@ async def _published(kafka: Kafka, n: int = 1, after: int = 0) -> None:
 
 
 def test_a_second_leader_continues_where_the_first_one_was(config: Config, kafka: Kafka, run: Run) -> None:
-    """A higher term, the newest checkpoint, and the same counts; every tick was logged before its snapshot."""
+    """A higher term, the newest checkpoint and what has happened since; every tick was logged before its snapshot."""
 
     async def main() -> None:
         async with _writer(kafka) as write:
             fold, at_ms = PartitionFold(0), SystemClock().now_ms()
             fold.apply(0, at_ms, [Completed(at_ms=at_ms, request_id="r", target="a", started_at_ms=at_ms - 5, duration_ms=5.0, outcome="ok", service="chat")])
-            for key, value in fold.flush():
-                await write("panes", value, key)
             async with _leading(config, "first") as first:
+                await _published(kafka)
+                for key, value in fold.flush():
+                    await write("panes", value, key)
                 await _published(kafka, 3)
                 first_term = first.term
             before = len(await _snapshots(kafka))
