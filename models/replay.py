@@ -24,6 +24,11 @@ class TargetReplay(_Frozen):
     caller_fault: int
     mean_ok_ms: float | None = Field(description="mean duration of successes, ms; absent without any")
 
+    @property
+    def ended(self) -> int:
+        """Attempts that ended, in whatever way."""
+        return self.ok + self.error + self.timeout + self.rate_limited + self.cancelled + self.caller_fault
+
 
 class Verified(_Frozen):
     """What was computed again and found to be the same, byte for byte."""
@@ -49,9 +54,10 @@ class ReplayReport(_Frozen):
     ticks: int
     targets: tuple[TargetReplay, ...]
     verified: Verified | None = Field(description="absent where it was not asked for")
-    seconds: float = Field(description="time the replay took")
+    fold_s: float = Field(description="how long folding took, seconds")
+    verify_s: float | None = Field(description="how long verifying took, seconds; absent where it was not asked for")
 
     @property
     def events_per_s(self) -> float:
-        """Speed of the replay."""
-        return self.events / self.seconds if self.seconds > 0 else 0.0
+        """Speed of folding."""
+        return self.events / self.fold_s if self.fold_s > 0 else 0.0

@@ -119,7 +119,7 @@ class Recorder:
         ends: list[tuple[Topic, int, int]] = []
         for topic in _TOPICS:
             for partition, end in (await self._read.ends(topic, await self._read.partitions(topic))).items():
-                ends.append((topic, partition, end))  # noqa: PERF401 - pyright loses the type of the topic in a comprehension
+                ends.append((topic, partition, end))
         for topic, partition, end in reversed(ends):  # so that the file never names what it lacks, even if this is cut short
             first = self._next.get((topic, partition), 0)
             if first < end:

@@ -102,7 +102,9 @@ class _Sealed:
 
 
 class RecordingWriter:
-    """Writes a recording; `with` finishes it, whatever happened inside. Memory: 32 MB and the largest record.
+    """Writes a recording; `with` finishes it, whatever happened inside, and removes it where an error came before the first record.
+
+    Memory: 32 MB and the largest record.
 
     Args:
         path: the file to make; it must not exist.
@@ -135,6 +137,8 @@ class RecordingWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+        if error is not None and not self._logs:
+            self._path.unlink()
 
     def add(self, topic: str, partition: int, record: Record) -> None:
         """Add a record; offsets of a partition rise."""
@@ -206,6 +210,8 @@ class Recording:
             raise self._damaged(_MANIFEST) from error
         except DecodeError as error:
             raise DecodeError(f"{str(path)!r}: {error}") from error
+        if len(self._zip.comment) < len(_SEAL) + _HEX:
+            raise DecodeError(_not_a_recording(path))
 
     def __enter__(self) -> Self:
         return self

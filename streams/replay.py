@@ -70,7 +70,7 @@ class PartitionReplay:
             self.fold.apply(record.offset, record.append_ms, events, len(bad))
             self._told(len(events), record.append_ms)
             self._waiting = next(self._records, None)
-        if self.fold.offset == before:
+        if self.fold.offset == before and not self.fold.dirty:
             return []
         changed = self.fold.flush()
         self._dead.update(key for key, value in changed if value is None)
@@ -119,7 +119,9 @@ class LeaderReplay:
     """
 
     def __init__(self, recording: Recording, start: Start, told: Callable[[int, float], None]) -> None:
-        self._partitions = {p: PartitionReplay(recording, p, start.rows.get(p, {}), told) for p in sorted({*start.rows, *recording.partitions(EVENTS)})}
+        self._recording, self._told = recording, told
+        named = {*start.rows, *start.offsets, *recording.partitions(EVENTS)}
+        self._partitions = {p: PartitionReplay(recording, p, start.rows.get(p, {}), told) for p in sorted(named)}
         self._words = operators_words(recording)
         self._word = next(self._words, None)
         for _ in self._advance(start.offsets):
@@ -133,9 +135,9 @@ class LeaderReplay:
     def _advance(self, offsets: Mapping[int, int]) -> Iterator[Row]:
         """Rows that changed up to these offsets, partition by partition."""
         for partition, offset in offsets.items():
-            found = self._partitions.get(partition)
-            changed = found.advance(offset) if found else []
-            if found is None or found.fold.offset != offset:
+            found = self._partitions.get(partition) or self._partitions.setdefault(partition, PartitionReplay(self._recording, partition, {}, self._told))
+            changed = found.advance(offset)
+            if found.fold.offset != offset:
                 raise CheckFailed(f"a tick names {EVENTS}/{partition}/{offset}, which is not in the file")
             yield from changed
 

@@ -29,9 +29,10 @@ Version = tuple[int, int]
 
 
 class _Cut(NamedTuple):
-    """From what a leader can begin."""
+    """From what leaders can begin."""
 
-    checkpoint: Checkpoint | None
+    checkpoint: bytes
+    """Decoded anew for each of them, since a leader goes on with the very arrays it finds there."""
     rows: Mapping[int, Rows]
 
 
@@ -44,7 +45,8 @@ class _Plan:
         self.checkpoints: dict[Version, str] = {}
         """SHA-256 of each recorded checkpoint."""
         self.configs: dict[str, bytes] = {}
-        self.base: Checkpoint | None = None
+        self.base = b""
+        """The checkpoint from which the recording begins; empty where it begins with the first event."""
         for tick in ticks(recording):
             self.first.setdefault(tick.term, tick)
             if tick.began is not None and tick.began.resumed is not None:
@@ -57,7 +59,7 @@ class _Plan:
             elif (found := decoded(value, Checkpoint.decode)) is not None:
                 self.checkpoints[found.term, found.seq] = sha256(value).hexdigest()
                 if base is not None and (base.term, base.seq) == (found.term, found.seq):
-                    self.base = found
+                    self.base = value
 
     def config(self, version: str) -> Config:
         """The logged configuration. Raises CheckFailed where it is missing or can no longer be read."""
@@ -82,10 +84,10 @@ class Verification:
         self._recording = recording
         self._plan = _Plan(recording)
         self._count = Count(progress)
-        begin = _Cut(self._plan.base, base_rows(recording))
-        self._cuts: dict[Version | None, _Cut] = {None: begin}
-        if begin.checkpoint is not None:
-            self._cuts[begin.checkpoint.term, begin.checkpoint.seq] = begin
+        self._base = recording.manifest.base
+        self._cuts: dict[Version | None, _Cut] = {None: _Cut(self._plan.base, base_rows(recording))}
+        if self._base is not None:
+            self._cuts[self._base.term, self._base.seq] = self._cuts[None]
         self._ticks = self._snapshots = self._checkpoints = 0
 
     def run(self) -> Verified:
@@ -99,33 +101,38 @@ class Verification:
             else:
                 self._verify(self._start(first))
                 verified.append(term)
+        if not self._ticks:
+            raise CheckFailed("the recording has no tick that can be verified: was a worker leading, and did it tick after the recording began?")
         return Verified(
             ticks=self._ticks, snapshots=self._snapshots, checkpoints=self._checkpoints, terms=tuple(verified), unverified=unverified
         )  # fmt: skip
 
     def _obstacle(self, first: TickRecord) -> str:
         """Why a term cannot be verified; empty where it can."""
-        base = self._plan.base
-        if base is not None and base.term == first.term:
+        if self._goes_on(first):
             return ""
         if first.began is None:
             return "it began before the recording"
         cut = self._cuts.get(first.began.resumed)
         if cut is None:
             return f"it resumed a checkpoint that is not in the file or was not verified: {first.began.resumed}"
-        then = base.offsets if base is not None and cut.checkpoint is base else {}
-        offsets = first.began.look.offsets
-        return "it began before the checkpoint from which the recording begins" if any(offsets.get(p, -1) < then[p] for p in then) else ""
+        offsets, least = first.began.look.offsets, self._base.offsets if self._base is not None else {}
+        return "it began before the checkpoint from which the recording begins" if any(offsets.get(p, -1) < least[p] for p in least) else ""
+
+    def _goes_on(self, first: TickRecord) -> bool:
+        """Whether this is the leader whose checkpoint the recording begins with."""
+        return self._base is not None and self._base.term == first.term
 
     def _start(self, first: TickRecord) -> Start:
-        config, base = self._plan.config(first.config_version), self._plan.base
-        if first.began is None or (base is not None and base.term == first.term):
+        config = self._plan.config(first.config_version)
+        if self._base is not None and self._goes_on(first):
             cut = self._cuts[None]
-            if cut.checkpoint is None:
-                raise CheckFailed(f"tick {first.term}/{first.seq} does not say how its leader began")
-            return Start(config, first.term, cut.checkpoint.at_ms, cut.checkpoint.offsets, *cut)
-        look, cut = first.began.look, self._cuts[first.began.resumed]
-        return Start(config, first.term, look.at_ms, look.offsets, cut.checkpoint if first.began.resumed else None, cut.rows)
+            return Start(config, first.term, self._base.at_ms, self._base.offsets, Checkpoint.decode(cut.checkpoint), cut.rows)
+        if first.began is None:
+            raise CheckFailed(f"tick {first.term}/{first.seq} does not say how its leader began")
+        look, resumed = first.began.look, first.began.resumed
+        cut = self._cuts[resumed]
+        return Start(config, first.term, look.at_ms, look.offsets, Checkpoint.decode(cut.checkpoint) if resumed else None, cut.rows)
 
     def _verify(self, start: Start) -> None:
         leader = LeaderReplay(self._recording, start, self._count)
@@ -160,7 +167,7 @@ class Verification:
             raise CheckFailed(f"checkpoint {tick.term}/{tick.seq} is not the one that was published")
         self._checkpoints += 1
         if version in self._plan.resumed:
-            self._cuts[version] = _Cut(Checkpoint.decode(value), leader.rows(tick.at_ms, tick.offsets))
+            self._cuts[version] = _Cut(value, leader.rows(tick.at_ms, tick.offsets))
 
 
 def ticks(recording: Recording) -> Iterator[TickRecord]:
