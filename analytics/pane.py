@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from copy import copy
+from collections.abc import Callable
+from math import log
+from operator import attrgetter
+from typing import Any
 
-from routecast.analytics.sketch import bucket_of, decode_counts, encode_counts
+from msgspec.structs import replace
+
+from routecast.analytics.tally import TallyPane
 from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Resources
-from routecast.models.rows import SLOT_MS, Slot, Tally, TargetPane
+from routecast.models.rows import SLOTS, Slot, TargetPane
 
 MILLION = 1_000_000
-
-
-class TallyPane:
-    """A duration being tallied, in microseconds."""
-
-    __slots__ = ("counts", "max_us", "min_us", "n", "sum_us")
-
-    def __init__(self, tally: Tally | None = None) -> None:
-        self.n = 0
-        self.sum_us = 0
-        self.min_us = 0
-        self.max_us = 0
-        self.counts: dict[int, int] = {}
-        if tally is not None and tally.n:
-            self.n, self.sum_us, self.min_us, self.max_us = tally.n, tally.sum_us, tally.min_us, tally.max_us
-            buckets, counts = decode_counts(tally.sketch)
-            self.counts = dict(zip(buckets.tolist(), counts.tolist(), strict=True))
-
-    def add(self, us: int) -> None:
-        """Tally one duration."""
-        if not self.n or us < self.min_us:
-            self.min_us = us
-        self.max_us = max(self.max_us, us)
-        self.n += 1
-        self.sum_us += us
-        bucket = bucket_of(us)
-        self.counts[bucket] = self.counts.get(bucket, 0) + 1
-
-    def row(self) -> Tally:
-        """The tally as it is written."""
-        return Tally(self.n, self.sum_us, self.min_us, self.max_us, encode_counts(self.counts)) if self.n else Tally()
+LEAST_MS = 0.001
+"""What takes less counts as this in logarithms."""
 
 
 class Pane:
@@ -60,82 +35,96 @@ class Pane:
         self.quality_n = self.quality_sum = self.satisfaction_n = self.satisfaction_sum = 0
         self.cpu_n = self.cpu_sum = self.memory_n = self.memory_sum = self.network_n = self.network_us_sum = 0
         self.queue_n = self.queue_depth_max = 0
-        self.slots: dict[int, Slot] = {}
+        self.slots: list[Slot | None] = [None] * SLOTS
         self._row: TargetPane | None = None
 
     @classmethod
     def restored(cls, row: TargetPane) -> Pane:
         """The pane behind a row."""
         pane = cls(row.target)
-        for name in _PLAIN:
+        for name in (*_OUTCOMES, *_FIGURES):
             setattr(pane, name, getattr(row, name))
         pane.duration, pane.ttft, pane.tpot = TallyPane(row.duration), TallyPane(row.ttft), TallyPane(row.tpot)
-        pane.slots = {slot.slot: copy(slot) for slot in row.slots}
+        for slot in row.slots:
+            pane.slots[slot.slot] = replace(slot)
         return pane
 
     def row(self) -> TargetPane:
         """The pane as it is written; built anew only after a change."""
         if self._row is None:
-            figures = {name: getattr(self, name) for name in _PLAIN}
-            self._row = TargetPane(
-                target=self.target,
-                duration=self.duration.row(),
-                ttft=self.ttft.row(),
-                tpot=self.tpot.row(),
-                slots=[copy(self.slots[index]) for index in sorted(self.slots)],
-                **figures,
-            )
+            tallies = [tally.row() for tally in self.tallies]
+            slots = [replace(slot) for slot in self.slots if slot is not None]
+            in_order: tuple[Any, ...] = (self.target, *_outcomes(self), *tallies, *_figures(self), slots)
+            self._row = TargetPane(*in_order)
         return self._row
 
-    def slot(self, offset_ms: float) -> Slot:
-        """The half-second at this offset from the start of the pane, made where it is new; the caller is about to change it."""
+    @property
+    def tallies(self) -> tuple[TallyPane, TallyPane, TallyPane]:
+        """Its durations."""
+        return self.duration, self.ttft, self.tpot
+
+    @property
+    def open(self) -> int:
+        """Requests that started here and have not ended."""
+        return sum(slot.started - slot.ended for slot in self.slots if slot is not None)
+
+    def started(self, index: int, *, first: bool) -> None:
+        """Count a start in the half-second of this index, 0..19."""
         self._row = None
-        index = int(offset_ms) // SLOT_MS
-        found = self.slots.get(index)
-        if found is None:
-            found = self.slots[index] = Slot(index)
-        return found
-
-    def started(self, offset_ms: float, *, first: bool) -> None:
-        """Count a start."""
-        slot = self.slot(offset_ms)
+        slot = self.slots[index] or self._slot(index)
         slot.started += 1
-        slot.first_attempts += first
+        if first:
+            slot.first_attempts += 1
 
-    def ended(self, offset_ms: float, ln: int | None) -> None:
-        """Count the end of a request that started here; `ln` is ln(ms) of a success in millionths, None for anything else."""
-        slot = self.slot(offset_ms)
+    def ended(self, index: int, event: Completed) -> None:
+        """Count the end of a request that started in this half-second here."""
+        self._row = None
+        slot = self.slots[index] or self._slot(index)
         slot.ended += 1
-        if ln is not None:
+        if event.outcome == "ok":
+            duration_ms = event.duration_ms
+            ln = round(log(max(LEAST_MS, duration_ms)) * MILLION)
             slot.n += 1
             slot.sum_ln += ln
             slot.sum_ln2 += ln * ln // MILLION
 
-    def completed(self, offset_ms: float, event: Completed) -> None:
-        """Count a completion in the pane of its end."""
-        self.slot(offset_ms).completed += 1
-        outcome = event.outcome
-        if outcome == "ok":
+    def _slot(self, index: int) -> Slot:
+        slot = self.slots[index] = Slot(index)
+        return slot
+
+    def completed(self, index: int, event: Completed, us: int) -> None:
+        """Count a completion in the pane of its end; `us` is its duration in whole microseconds."""
+        self._row = None
+        slot = self.slots[index] or self._slot(index)
+        slot.completed += 1
+        if event.outcome == "ok":
             self.ok += 1
-        elif outcome == "error" and event.error_type in CALLER_FAULTS:
-            self.caller_fault += 1
+            self.duration.fresh.append(us)
         else:
-            setattr(self, outcome, getattr(self, outcome) + 1)
-        if outcome in {"ok", "timeout"}:
-            self.duration.add(round(event.duration_ms * 1000))
-        if event.ttft_ms is not None:
-            self._streamed(event, event.ttft_ms)
-        self.input_tokens += event.input_tokens or 0
-        self.output_tokens += event.output_tokens or 0
+            self._failed(event, us)
+        tokens, ttft_ms = event.output_tokens, event.ttft_ms
+        if ttft_ms is not None:
+            self.ttft.fresh.append(round(ttft_ms * 1000))
+            if tokens and tokens > 1 and event.outcome == "ok":
+                streamed_ms = event.duration_ms - ttft_ms
+                self.tpot.fresh.append(round(streamed_ms * 1000 / (tokens - 1)) if streamed_ms > 0.0 else 0)
+        if event.input_tokens:
+            self.input_tokens += event.input_tokens
+        if tokens:
+            self.output_tokens += tokens
         if event.cost_usd is not None:
             self.cost_micro_usd += round(event.cost_usd * MILLION)
         if event.quality is not None or event.satisfaction is not None:
             self.judged(event)
 
-    def _streamed(self, event: Completed, ttft_ms: float) -> None:
-        self.ttft.add(round(ttft_ms * 1000))
-        if event.outcome == "ok" and event.output_tokens is not None and event.output_tokens > 1:
-            self.tpot.add(round(max(0.0, event.duration_ms - ttft_ms) * 1000 / (event.output_tokens - 1)))
+    def _failed(self, event: Completed, us: int) -> None:
+        outcome = event.outcome
+        if outcome == "error" and event.error_type in CALLER_FAULTS:
+            self.caller_fault += 1
+            return
+        setattr(self, outcome, getattr(self, outcome) + 1)
+        if outcome == "timeout":
+            self.duration.fresh.append(us)
 
     def judged(self, event: Completed | Feedback) -> None:
         """Add quality and satisfaction."""
@@ -164,9 +153,7 @@ class Pane:
             self.queue_depth_max = max(self.queue_depth_max, event.queue_depth)
 
 
-_PLAIN = tuple(name for name in TargetPane.__struct_fields__ if name not in {"target", "duration", "ttft", "tpot", "slots"})
-
-
-def ln_ms(duration_ms: float) -> int:
-    """Ln of a duration in milliseconds, in millionths; below 1 µs counts as 1 µs."""
-    return round(math.log(max(duration_ms, 0.001)) * MILLION)
+_NAMES = TargetPane.__struct_fields__
+_OUTCOMES, _FIGURES = _NAMES[_NAMES.index("target") + 1 : _NAMES.index("duration")], _NAMES[_NAMES.index("tpot") + 1 : _NAMES.index("slots")]
+_outcomes: Callable[[Pane], tuple[int, ...]] = attrgetter(*_OUTCOMES)
+_figures: Callable[[Pane], tuple[int, ...]] = attrgetter(*_FIGURES)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from routecast.analytics.pane import MILLION
-from routecast.models.events import CALLER_FAULTS, Completed, Feedback
+from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Started
 from routecast.models.rows import TargetTotals
 
 _LABELS = ("target", "provider", "model", "service", "region")
@@ -27,29 +28,55 @@ def difference(now: TargetTotals | None, before: TargetTotals | None) -> TargetT
     return new
 
 
-def book(totals: TargetTotals, event: Completed) -> None:
-    """Count a completion."""
-    us = round(event.duration_ms * 1000)
+def label(totals: TargetTotals, event: Started | Completed) -> None:
+    """Take what an event knows of its target."""
+    if event.provider:
+        totals.provider = event.provider
+    if event.model:
+        totals.model = event.model
+    if event.service:
+        totals.service = event.service
+    if event.region:
+        totals.region = event.region
+
+
+def book(totals: TargetTotals, event: Completed, us: int) -> None:
+    """Count a completion; `us` is its duration in whole microseconds."""
     totals.duration_us += us
+    tokens = event.output_tokens
     if event.outcome == "ok":
         totals.ok += 1
         totals.ok_us += us
-    elif event.outcome == "error" and event.error_type in CALLER_FAULTS:
-        totals.caller_fault += 1
+        if tokens is not None:
+            totals.output_n += 1
+            totals.ln_output_sum += _ln(tokens)
     else:
-        setattr(totals, event.outcome, getattr(totals, event.outcome) + 1)
-        if event.outcome != "cancelled":
-            totals.fail_us += us
+        _book_failure(totals, event, us)
     if event.input_tokens is not None:
         totals.input_n += 1
         totals.input_tokens += event.input_tokens
-    if event.output_tokens is not None and event.outcome == "ok":
-        totals.output_n += 1
-        totals.ln_output_sum += round(math.log(max(1, event.output_tokens)) * MILLION)
-    totals.output_tokens += event.output_tokens or 0
+    if tokens:
+        totals.output_tokens += tokens
     if event.cost_usd is not None:
         totals.cost_micro_usd += round(event.cost_usd * MILLION)
-    judge(totals, event)
+    if event.quality is not None or event.satisfaction is not None:
+        judge(totals, event)
+
+
+def _book_failure(totals: TargetTotals, event: Completed, us: int) -> None:
+    outcome = event.outcome
+    if outcome == "error" and event.error_type in CALLER_FAULTS:
+        totals.caller_fault += 1
+        return
+    setattr(totals, outcome, getattr(totals, outcome) + 1)
+    if outcome != "cancelled":
+        totals.fail_us += us
+
+
+@lru_cache(4096)
+def _ln(tokens: int) -> int:
+    """Ln of a number of tokens in millionths; numbers come again and again."""
+    return round(math.log(max(1, tokens)) * MILLION)
 
 
 def judge(totals: TargetTotals, event: Completed | Feedback) -> None:

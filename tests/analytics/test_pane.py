@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routecast.analytics.pane import Pane, TallyPane, ln_ms
+from routecast.analytics.pane import Pane
 from routecast.analytics.sketch import decode_counts
 from routecast.models.events import Completed, Feedback, Outcome, Resources
 from routecast.models.rows import Slot, TargetPane
@@ -23,11 +23,16 @@ def ended(outcome: Outcome = "ok", duration_ms: float = 100.0, **more: object) -
     return msgspec.structs.replace(event, **more)
 
 
+def count(pane: Pane, event: Completed, index: int = 0) -> None:
+    """Count a completion in this half-second."""
+    pane.completed(index, event, round(event.duration_ms * 1000))
+
+
 def pane_of(*events: Completed) -> TargetPane:
     """The row of a pane that these completions ended in."""
     pane = Pane("a")
     for event in events:
-        pane.completed(0.0, event)
+        count(pane, event)
     return pane.row()
 
 
@@ -92,7 +97,7 @@ def test_tokens_and_money_add_up() -> None:
 def test_judgements_count_each_for_itself() -> None:
     """Quality and satisfaction have counts of their own: one may be known without the other."""
     pane = Pane("a")
-    pane.completed(0.0, ended(quality=0.5))
+    count(pane, ended(quality=0.5))
     pane.judged(Feedback(at_ms=AT_MS, request_id="r", target="a", completed_at_ms=AT_MS, quality=1.0, satisfaction=0.25))
     row = pane.row()
     assert (row.quality_n, row.quality_sum, row.satisfaction_n, row.satisfaction_sum) == (2, 1_500_000, 1, 250_000)
@@ -101,11 +106,11 @@ def test_judgements_count_each_for_itself() -> None:
 def test_slots_tell_when_requests_started_completed_and_ended() -> None:
     """A half-second counts its starts and completions, and of the requests started in it the ends and the logarithms of successes."""
     pane = Pane("a")
-    pane.started(499.9, first=True)
-    pane.started(500.0, first=False)
-    pane.ended(499.9, ln_ms(1000.0))
-    pane.ended(500.0, None)
-    pane.completed(9999.9, ended())
+    pane.started(0, first=True)
+    pane.started(1, first=False)
+    pane.ended(0, ended(duration_ms=1000.0))
+    pane.ended(1, ended("error"))
+    count(pane, ended(), 19)
     ln = 6_907_755
     assert pane.row().slots == [Slot(0, 1, 1, 0, 1, 1, ln, ln * ln // 1_000_000), Slot(1, 0, 1, 0, 1), Slot(19, completed=1)]
 
@@ -113,16 +118,16 @@ def test_slots_tell_when_requests_started_completed_and_ended() -> None:
 def test_row_taken_before_a_change_stays_what_it_was() -> None:
     """A row is a picture of the pane: later events do not reach into it."""
     pane = Pane("a")
-    pane.started(0.0, first=True)
+    pane.started(0, first=True)
     before = pane.row()
-    pane.started(0.0, first=True)
+    pane.started(0, first=True)
     assert (before.slots[0].started, pane.row().slots[0].started) == (1, 2)
 
 
 def test_judgement_after_the_row_was_taken_is_in_the_next() -> None:
     """Feedback alone makes a pane worth writing again."""
     pane = Pane("a")
-    pane.completed(0.0, ended())
+    count(pane, ended())
     pane.row()
     pane.judged(Feedback(at_ms=AT_MS, request_id="r", target="a", completed_at_ms=AT_MS, quality=1.0))
     assert pane.row().quality_n == 1
@@ -131,27 +136,34 @@ def test_judgement_after_the_row_was_taken_is_in_the_next() -> None:
 def test_restored_pane_does_not_reach_into_the_row_it_came_from() -> None:
     """The row a pane was restored from may be restored again."""
     pane = Pane("a")
-    pane.started(0.0, first=True)
+    pane.started(0, first=True)
     row = pane.row()
-    Pane.restored(row).started(0.0, first=True)
+    Pane.restored(row).started(0, first=True)
     assert row.slots[0].started == 1
 
 
 def test_unchanged_pane_gives_the_same_row() -> None:
     """A pane is not written out again where nothing happened to it."""
     pane = Pane("a")
-    pane.completed(0.0, ended())
+    count(pane, ended())
     assert pane.row() is pane.row()
 
 
-def test_empty_tally_writes_nothing() -> None:
-    """No observation: no sketch."""
-    assert TallyPane().row().sketch == b""
-
-
-def test_duration_of_nothing_has_a_logarithm() -> None:
+@pytest.mark.parametrize("duration_ms", [0.0, 0.001])
+def test_duration_of_nothing_has_a_logarithm(duration_ms: float) -> None:
     """Zero counts as one microsecond, so its logarithm is finite."""
-    assert ln_ms(0.0) == ln_ms(0.001) == -6_907_755
+    pane = Pane("a")
+    pane.ended(0, ended(duration_ms=duration_ms))
+    assert pane.row().slots[0].sum_ln == -6_907_755
+
+
+def test_open_are_those_that_started_here_and_have_not_ended() -> None:
+    """Wherever in the pane they started."""
+    pane = Pane("a")
+    for index in (0, 7, 19):
+        pane.started(index, first=True)
+    pane.ended(7, ended("timeout"))
+    assert pane.open == 2
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ok", "error", "timeout"]), st.floats(0, 600_000), st.integers(0, 500)), max_size=30), st.randoms())
@@ -163,7 +175,7 @@ def test_order_of_events_leaves_no_trace(history: list[tuple[Outcome, float, int
     pane = Pane("a")
     for event in shuffled:
         pane = Pane.restored(pane.row())
-        pane.completed(0.0, event)
+        count(pane, event)
     assert pane.row() == pane_of(*events)
 
 

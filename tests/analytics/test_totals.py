@@ -15,7 +15,7 @@ def booked(*events: Completed) -> TargetTotals:
     """Totals that counted these completions."""
     totals = TargetTotals("a")
     for event in events:
-        book(totals, event)
+        book(totals, event, round(event.duration_ms * 1000))
     return totals
 
 
