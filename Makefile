@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench study-worlds docs format lock clean
+.PHONY: help demo test check bench up down study-worlds docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -30,6 +30,12 @@ check: $(READY) ## ruff, mypy, pyright, import-linter
 
 bench: $(READY) ## the measured figures, each beside its target; ARGS="decision"
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+up: ## Kafka and workers in containers (docker-compose.yml); COMPOSE_PROFILES=demo adds traffic, CONFIG=FILE your targets
+	docker compose up --detach --build
+
+down: ## stop them; ARGS="--volumes" also forgets what Kafka has kept
+	docker compose --profile demo down $(ARGS)
 
 study-worlds: $(READY) ## policies in all worlds with intervals, up to 30 minutes on two cores
 	$(BIN)/python benchmarks/study_worlds.py $(ARGS)
