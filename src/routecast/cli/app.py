@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from routecast.cli import config, demo, route, send, topics, worker
+from routecast.cli import access, config, demo, record, replay, route, send, tail, targets, topics, worker
 from routecast.cli.render import complain
 from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Unreachable
 
@@ -17,7 +17,12 @@ app = typer.Typer(name="routecast", no_args_is_help=True, add_completion=True, p
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
 app.command("send")(send.send)
+app.command("tail")(tail.tail)
+app.command("record")(record.record)
+app.command("replay")(replay.replay)
 app.add_typer(topics.app, name="topics")
+app.add_typer(targets.app, name="targets")
+app.command("access")(access.access)
 app.add_typer(route.app, name="route")
 app.add_typer(config.app, name="config")
 

@@ -1,0 +1,54 @@
+"""How far long work is, on stderr: a line that moves on a terminal, a line of JSON every five seconds elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+_TERMINAL_S, _PIPE_S = 0.2, 5.0
+
+
+class Progress:
+    """Tells how many events are done, the time they have reached, and the speed.
+
+    Args:
+        doing: what is done, one word.
+        events: how many there are; 0 where nobody knows.
+    """
+
+    def __init__(self, doing: str, events: int = 0) -> None:
+        self._doing = doing
+        self._all = events
+        self._moves = sys.stderr.isatty()
+        self._began_s = self._told_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._moves:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def tell(self, events: int, at_ms: float) -> None:
+        """Say it, unless that was said a moment ago. `at_ms`: the time the events have reached, epoch ms; 0 before the first."""
+        now_s = time.monotonic()
+        if now_s - self._told_s < (_TERMINAL_S if self._moves else _PIPE_S):
+            return
+        self._told_s = now_s
+        per_s = events / (now_s - self._began_s)
+        left_s = (self._all - events) / per_s if per_s and self._all > events else None
+        if self._moves:
+            eta = f", {left_s:.0f} s left" if left_s is not None else ""
+            print(f"\r\x1b[K{self._doing}: {events:,} events, up to {moment(at_ms)}, {per_s:,.0f} events/s{eta}", end="", file=sys.stderr, flush=True)
+        else:
+            said = {"doing": self._doing, "events": events, "at_ms": at_ms, "events_per_s": round(per_s), "left_s": left_s and round(left_s)}
+            print(json.dumps({key: value for key, value in said.items() if value is not None}), file=sys.stderr, flush=True)
+
+
+def moment(at_ms: float) -> str:
+    """A time as people read it, UTC."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}" if at_ms else "the beginning"
