@@ -86,7 +86,7 @@ def _write_certificates(folder: Path) -> None:
     key = load_pem_private_key(server.private_key_pem.bytes(), None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (folder / "server.pem").write_bytes(key + b"".join(chain.bytes() for chain in server.cert_chain_pems))
     issued = {
-        "emitter": ours.issue_cert("emitter@example.org", common_name="emitter"),
+        **{name: ours.issue_cert(f"{name}@example.org", common_name=name) for name in ("emitter", "worker", "application")},
         "foreign": foreign.issue_cert("emitter@example.org", common_name="emitter"),
         "expired": ours.issue_cert("emitter@example.org", common_name="emitter", not_before=LONG_AGO.replace(year=2019), not_after=LONG_AGO),
     }
@@ -213,21 +213,24 @@ def test_only_operators_make_topics_and_nobody_deletes_them(secured: Secured, ru
     assert _routecast(secured.folder, secured.login("operator"), "topics", "check").returncode == 0
 
 
+@pytest.mark.parametrize("login", [Secured.login, Secured.certified], ids=["password", "certificate"])
 def test_a_worker_and_an_application_work_with_their_own_logins(
-    secured: Secured, tmp_path: Path, start_worker: Callable[..., Any], eventually: Callable[..., None]
+    secured: Secured, tmp_path: Path, start_worker: Callable[..., Any], eventually: Callable[..., None], login: Callable[[Secured, str], Kafka]
 ) -> None:
     """Events go in with one login, a worker process folds and publishes with another, a router sees it; no log holds a password."""
-    worker = start_worker(_config_file(tmp_path, secured.login("worker")), "--log", "DEBUG")
+    worker = start_worker(_config_file(tmp_path, login(secured, "worker")), "--log", "DEBUG")
     worker.wait_for("ready")
-    url = f"kafka://{secured.broker.bootstrap}"
-    config = load_config(_config_file(tmp_path, secured.login("application")), {})
-    emitter = Emitter.connect(url, config.model_copy(update={"kafka": secured.login("emitter")}))
-    emitter.completed("r", "a", "ok", 5.0)
+    config = load_config(_config_file(tmp_path, login(secured, "application")), {})
+    url = f"kafka://{config.kafka.bootstrap}"
+    emitter = Emitter.connect(url, config.model_copy(update={"kafka": login(secured, "emitter")}))
     with Router.connect_sync(url, config, service="chat") as router:
         assert router.snapshot is not None
+        eventually(lambda: router.system() is not None)
+        before = router.system()
+        emitter.completed("r", "a", "ok", 5.0)
         with router.track(router.choose()):
             pass
-        eventually(lambda: (system := router.system()) is not None and system.requests_total == 2)
+        eventually(lambda: (now := router.system()) is not None and before is not None and now.requests_total == before.requests_total + 2)
     assert emitter.close(5.0)
     assert worker.stop() == 0
     assert "Traceback" not in worker.said
@@ -264,6 +267,15 @@ def test_what_is_wrong_with_a_connection_is_said_in_one_sentence(secured: Secure
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (4, "", 1), ran.stderr
     assert sentence in ran.stderr
     assert [password for password in PASSWORDS.values() if password in ran.stderr] == []
+
+
+def test_a_router_that_is_not_let_in_says_so_and_goes_on(secured: Secured, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log of the application names what to check, once; requests do not wait for it."""
+    settings = secured.login("application", password_file=str(secured.folder / "router"))
+    config = load_config(_config_file(tmp_path, settings), {})
+    with caplog.at_level(logging.WARNING), Router.connect_sync(f"kafka://{settings.bootstrap}", config, service="chat") as router:
+        assert router.choose().target == "a"
+    assert [record.getMessage().count("user 'application' is refused; check kafka.username") for record in caplog.records] == [1]
 
 
 def test_a_worker_without_rights_says_what_it_needs(secured: Secured, tmp_path: Path) -> None:
