@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routecast.analytics.fold import PartitionFold, Record
+from routecast.analytics.merge import Merge, SlotNews
 from routecast.models.events import Completed, Event, Feedback, Outcome, Resources, RouterStats, Started
-from routecast.models.rows import PaneRow, TotalsRow, decode_row, encode_row
+from routecast.models.rows import KEPT_MS, PaneRow, TotalsRow, decode_row, encode_row
 
 T0 = 1_700_000_000_000.0
 KEPT_S = 610
@@ -191,3 +192,33 @@ def test_open_is_started_less_ended_less_lost_at_every_step(history: list[Step])
         ended_ = sum(t.ok + t.failed + t.cancelled + t.caller_fault for t in totals)
         slots = [slot for row in rows if isinstance(row, PaneRow) for pane in row.targets for slot in pane.slots]
         assert sum(t.started - t.lost for t in totals) - ended_ == sum(s.started - s.ended for s in slots) == len(open_)
+
+
+def looks_at(log: Sequence[Sent], looks: Sequence[int], flushes: frozenset[int]) -> list[tuple[list[SlotNews], list[SlotNews], object]]:
+    """What a leader finds at each of these offsets where the fold flushes there and at others besides."""
+    fold, merge = PartitionFold(0), Merge()
+    found: list[tuple[list[SlotNews], list[SlotNews], object]] = []
+    for offset, record in enumerate(log):
+        fold.apply(offset, record.append_ms, record.events)
+        if offset in flushes or offset in looks:
+            for key, value in fold.flush():
+                merge.add(key, value)
+        if offset in looks:
+            found.append((merge.take_news(), merge.all_slots(), merge.target_totals()))
+            merge.expire(record.append_ms - 30_000 - KEPT_MS)
+    return found
+
+
+@given(st.lists(steps, min_size=2, max_size=25), st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
+def test_what_a_cut_holds_does_not_depend_on_flushes(history: list[Step], looks: set[int], flushes: set[int]) -> None:
+    """Whoever folds up to the same offset has the same rows and the same news, also of panes that expired since: replay rests on it."""
+    log = log_of(history)
+    assert looks_at(log, sorted(looks), frozenset(flushes)) == looks_at(log, sorted(looks), frozenset())
+
+
+def test_the_last_change_of_a_pane_is_written_though_it_has_expired() -> None:
+    """A leader whose clock is behind the brokers' still counts it, as if there had been a flush in between."""
+    log = [Sent(T0 + 600_000.0, [started(0.0)]), Sent(T0 + 615_000.0, [started(615.0)])]
+    (seen,), (other,) = (looks_at(log, [1], flushes) for flushes in (frozenset({0}), frozenset[int]()))
+    assert seen == other
+    assert [(news.slot_ms, news.started) for news in other[0]] == [(T0, 1), (T0 + 615_000, 1)]
