@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -41,7 +41,7 @@ async def _until(true: Callable[[], Any]) -> None:
 
 
 @asynccontextmanager
-async def _writer(kafka: Kafka) -> AsyncIterator[Callable[..., Any]]:
+async def _writer(kafka: Kafka) -> AsyncGenerator[Callable[..., Any]]:
     await create_topics(kafka)
     async with AIOKafkaProducer(**client_options(kafka)) as client:
 
@@ -52,7 +52,7 @@ async def _writer(kafka: Kafka) -> AsyncIterator[Callable[..., Any]]:
 
 
 @asynccontextmanager
-async def _leading(config: Config, name: str = "w") -> AsyncIterator[Leading]:
+async def _leading(config: Config, name: str = "w") -> AsyncGenerator[Leading]:
     leading = Leading(config, SystemClock(), name, lambda: None)
     leading.begin()
     yield leading
