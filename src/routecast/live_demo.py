@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from random import Random
 from typing import NamedTuple, NoReturn
 
@@ -81,24 +82,24 @@ class Pacer:
 
 
 @contextmanager
-def connected(pipeline: LivePipeline, time: Time, count: int, seed: int, policy: str | None) -> Generator[list[Router]]:
+def connected(pipeline: LivePipeline, time: Time, routers: int, seed: int, policy: str | None) -> Generator[list[Router]]:
     """So many routers, as soon as there is a snapshot; they deliver what they have to report before they go.
 
     Raises CheckFailed where no snapshot comes within a minute.
     """
     with ExitStack() as stack:
-        routers = [
+        there = [
             stack.enter_context(Router.connect_sync(pipeline.url, pipeline.config, service=SERVICE, policy=policy, rng=Random(f"{seed} router {i}")))
-            for i in range(count)
+            for i in range(routers)
         ]
         until_s = time.clock.monotonic_s() + _FIRST_SNAPSHOT_S
-        while routers[0].snapshot is None:
+        while there[0].snapshot is None:
             pipeline.check()
             if time.clock.monotonic_s() > until_s:
                 kafka = pipeline.config.kafka
                 raise CheckFailed(f"no snapshot within {_FIRST_SNAPSHOT_S:.0f} s: does a worker run on {kafka.bootstrap!r} with prefix {kafka.prefix!r}?")
             time.sleep(_LOOK_S)
-        yield routers
+        yield there
 
 
 def perform(pipeline: LivePipeline, seed: int, duration_s: float, time: Time, *, routers: int, policy: str | None, watcher: Watcher) -> LiveReport:
@@ -123,9 +124,14 @@ def perform(pipeline: LivePipeline, seed: int, duration_s: float, time: Time, *,
 def perform_forever(pipeline: LivePipeline, seed: int, duration_s: float, time: Time, *, routers: int, policy: str | None, watcher: Watcher) -> NoReturn:
     """Play the recorded traffic again and again, each time with a seed of its own, until an exception ends it."""
     with connected(pipeline, time, routers, seed, policy) as there:
-        while True:
-            _play(pipeline, scene(seed, duration_s), seed, time, there, watcher, Arrivals(()))
-            seed += 1
+        for number in count():
+            _play(pipeline, scene(seed + number, duration_s), seed + number, time, there, _later(watcher, number * duration_s), Arrivals(()))
+    raise RuntimeError("numbers never end")
+
+
+def _later(watcher: Watcher, since_s: float) -> Watcher:
+    """The same watcher, for a run that begins at this virtual second of a longer one."""
+    return lambda snapshot, at_s: watcher(snapshot, since_s + at_s)
 
 
 class _Played(NamedTuple):

@@ -22,7 +22,7 @@ from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Un
 from routecast.streams.admin import administrator, create_topics
 from routecast.streams.configuration import load_config
 from routecast.streams.configuration_file import as_toml
-from routecast.streams.kafka import addressed, topic_name
+from routecast.streams.kafka import addressed, reach, topic_name
 from routecast.streams.topics import ALL
 
 AUTO = "auto"
@@ -70,7 +70,8 @@ class LivePipeline:
         self._folder = Path(tempfile.mkdtemp(prefix="routecast-demo-"))
         self._stack.callback(self._clear)
         try:
-            self.config = self._configured(self._broker())
+            self.config = self._configured()
+            self._broker()
             self._topics()
             self._work()
         except BaseException as error:
@@ -104,10 +105,22 @@ class LivePipeline:
             self._say(f"logs are in {kept}")
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _broker(self) -> str:
-        """The URL of the brokers."""
+    def _configured(self) -> Config:
+        file = self._file
+        if file is None:
+            file = self._folder / "targets.toml"
+            file.write_text(as_toml(self._targets), encoding="utf-8")
+        config = load_config(file, {} if self._where == AUTO else self._environ)
+        self._check_targets(config)
+        config = config.model_copy(update={"kafka": Kafka()}) if self._where == AUTO else addressed(config, self._where)
+        if not self.workers:
+            return config
+        kafka = config.kafka.model_copy(update={"prefix": f"routecast-demo-{uuid.uuid4().hex[:8]}."})
+        return config.model_copy(update={"kafka": kafka, "intervals": config.intervals.model_copy(update={"metrics_ms": _DETAILS_MS})})
+
+    def _broker(self) -> None:
         if self._where != AUTO:
-            return self._where
+            return
         if lacking := missing_tools():
             raise Unreachable(
                 f"--kafka auto needs {' and '.join(lacking)}, not found on the PATH: install Java 17 or newer (and Maven for the first time), "
@@ -117,21 +130,7 @@ class LivePipeline:
         broker = LocalBroker(self._folder / "kafka")
         self._stack.callback(broker.kill)  # its data go with the folder: nothing to put in order
         broker.start()
-        return f"kafka://{broker.bootstrap}"
-
-    def _configured(self, url: str) -> Config:
-        file = self._file
-        if file is None:
-            file = self._folder / "targets.toml"
-            file.write_text(as_toml(self._targets), encoding="utf-8")
-        config = addressed(load_config(file, {} if self._where == AUTO else self._environ), url)
-        if self._where == AUTO:
-            config = config.model_copy(update={"kafka": Kafka(bootstrap=config.kafka.bootstrap)})
-        self._check_targets(config)
-        if not self.workers:
-            return config
-        kafka = config.kafka.model_copy(update={"prefix": f"routecast-demo-{uuid.uuid4().hex[:8]}."})
-        return config.model_copy(update={"kafka": kafka, "intervals": config.intervals.model_copy(update={"metrics_ms": _DETAILS_MS})})
+        self.config = addressed(self.config, f"kafka://{broker.bootstrap}")
 
     def _check_targets(self, config: Config) -> None:
         for service in self._targets.services:
@@ -144,6 +143,7 @@ class LivePipeline:
 
     def _topics(self) -> None:
         settings = self.config.kafka
+        asyncio.run(reach(settings))
         if self.workers and self._where != AUTO:
             self._stack.callback(self._remove_topics)
         asyncio.run(create_topics(settings))
@@ -161,18 +161,22 @@ class LivePipeline:
         self._say(f"starting {self.workers} workers on {self.config.kafka.bootstrap}, topics {self.config.kafka.prefix}*")
         file = self._folder / "routecast.toml"
         file.write_text(as_toml(self.config), encoding="utf-8")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUTECAST_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUTECAST_")} | {"TMPDIR": str(self._folder)}
         self._stack.callback(self._stop_workers)
         for number in range(self.workers):
-            with self._log(number).open("wb") as log:
-                command = [sys.executable, "-m", "routecast.cli", "worker", "--config", str(file)]
-                self._running.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=kept, start_new_session=True))  # noqa: S603 - ourselves
+            self._start_worker(number, file, kept)
         until_s = time.monotonic() + _READY_S
         while not all("ready" in self._log(number).read_text(errors="replace") for number in range(self.workers)):
             self.check()
             if time.monotonic() > until_s:
                 raise CheckFailed(f"the workers were not ready within {_READY_S:.0f} s: look into their logs")
             time.sleep(_POLL_S)
+
+    def _start_worker(self, number: int, file: Path, environ: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "routecast.cli", "worker", "--config", str(file)]
+        with self._log(number).open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environ, start_new_session=True)  # noqa: S603 - ourselves
+        self._running.append(process)
 
     def _log(self, number: int) -> Path:
         return self._folder / f"worker-{number + 1}.log"
@@ -182,7 +186,7 @@ class LivePipeline:
         try:
             for process in self._running:
                 process.terminate()
-            for process in self._running:
+            for process in self._running if self._where != AUTO else ():  # a broker that goes too need not see them leave
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(max(0.0, until_s - time.monotonic()))
         finally:

@@ -124,3 +124,22 @@ def test_a_callback_may_not_advance_its_own_clock() -> None:
     queue.at(1.0, queue.advance_to, 3.0)
     with pytest.raises(RuntimeError, match="schedule with at"):
         queue.advance_to(2.0)
+
+
+def test_a_pace_is_asked_before_each_time() -> None:
+    """And it may stop the queue without losing what is due."""
+    asked, ran, patience = list[float](), list[float](), 2
+
+    def pace(time_ms: float) -> None:
+        asked.append(time_ms)
+        if len(asked) == patience:
+            raise InterruptedError
+
+    queue = EventQueue(0.0, pace)
+    queue.at(5.0, ran.append, 5.0)
+    queue.at(7.0, ran.append, 7.0)
+    with pytest.raises(InterruptedError):
+        queue.advance_to(10.0)
+    assert (asked, ran, queue.now_ms) == ([5.0, 7.0], [5.0], 5.0)
+    queue.advance_to(10.0)
+    assert (asked, ran, queue.now_ms) == ([5.0, 7.0, 7.0, 10.0], [5.0, 7.0], 10.0)

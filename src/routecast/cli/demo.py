@@ -67,7 +67,7 @@ def demo(
         _write(write_config)
         return
     if kafka is None and (needless := [name for name, value in live.items() if value is not None]):
-        _misused(f"{', '.join(needless)} only mean something with --kafka")
+        _misused(f"{', '.join(needless)}: only together with --kafka")
     if unknown := sorted(set(policy or ()) - set(POLICIES)):
         _misused(f"no policy {', '.join(unknown)}; there are {', '.join(POLICIES)}")
     policies = tuple(dict.fromkeys(policy or ()))

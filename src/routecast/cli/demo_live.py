@@ -48,9 +48,9 @@ def play(asked: Play) -> LiveReport | None:
         with LivePipeline(asked.where, targets, asked.workers, file=asked.file, environ=os.environ, say=complain) as pipeline:
             return _perform(asked, pipeline)
     except KeyboardInterrupt:
+        complain("ended, with everything that was started")
         if not asked.forever:
             raise
-        complain("stopped")
         return None
 
 

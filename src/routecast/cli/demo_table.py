@@ -1,4 +1,4 @@
-"""What `routecast demo` shows while it runs: a table that moves on a terminal, a line a virtual minute elsewhere.
+"""What `routecast demo` shows while it runs: a table that moves on a terminal, a line a virtual minute elsewhere (every ten without an end).
 
 On stderr, so that stdout holds results alone.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from routecast.models.snapshot import RoutingSnapshot
 
 _LINE_S = 60.0
+_ENDLESS_LINE_S = 600.0
 
 
 class DemoTable:
@@ -33,7 +34,7 @@ class DemoTable:
         self._policy = policy
         self._of = "" if duration_s is None else f" of {duration_s:.0f}"
         self._duration_s = duration_s
-        self._next_line_s = _LINE_S
+        self._line_s = self._next_line_s = _LINE_S if duration_s is not None else _ENDLESS_LINE_S
         self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
@@ -50,10 +51,8 @@ class DemoTable:
         if self._live is not None:
             self._live.update(self._table(snapshot, at_s), refresh=True)
         elif at_s >= self._next_line_s and (self._duration_s is None or at_s <= self._duration_s):
-            self._next_line_s = at_s - at_s % _LINE_S + _LINE_S
+            self._next_line_s = at_s - at_s % self._line_s + self._line_s
             complain(f"{self._policy}: {at_s:.0f}{self._of} virtual seconds")
-        elif at_s < self._next_line_s - _LINE_S:
-            self._next_line_s = _LINE_S
 
     def _table(self, snapshot: RoutingSnapshot | None, at_s: float) -> Table:
         from rich.table import Table  # noqa: PLC0415
