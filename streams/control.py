@@ -84,7 +84,7 @@ class _Watch:
 
 
 def _unheard(word: Word, wait_s: float, config: Config, *, ticking: bool) -> str:
-    kept = f"It is kept in topic {topic_name(config.kafka, CONTROL)!r}, offset {word.offset},"
+    kept = f"The word is kept in topic {topic_name(config.kafka, CONTROL)!r}, offset {word.offset},"
     if ticking:
         return f"a leader publishes, but no snapshot showed this word within {wait_s:g} s. {kept} and the worker's log may say why"
     return f"no worker leads: nothing was published within {wait_s:g} s. {kept} and acts when a worker runs: `routecast worker` starts one"

@@ -98,7 +98,7 @@ def test_a_word_without_a_leader_is_kept_until_there_is_one(routecast: Command, 
     said = routecast("targets", "drain", "b", "--wait", "0.5")
     assert (said.returncode, said.stdout) == (1, "")
     assert said.stderr == (
-        "routecast: no worker leads: nothing was published within 0.5 s. It is kept in "
+        "routecast: no worker leads: nothing was published within 0.5 s. The word is kept in "
         f"topic '{config.kafka.prefix}control', offset 0, and acts when a worker runs: `routecast worker` starts one\n"
     )
     start_worker(config_file).wait_for("ready")

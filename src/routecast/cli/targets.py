@@ -36,7 +36,7 @@ _MEANING = {
     "score": "response time, reliability and quality together", "load": "factor current load", "history": "score over the long horizon",
     "real_time": "score over the last minute", "n": "requests behind the estimates, decayed",
 }  # fmt: skip
-_HEADS = ("window", "requests", "per min", "success", "errors", "timeouts", "429", "mean ms", "p50", "p95", "p99", "ttft p95", "tokens/min", "usd", "quality")
+_HEADS = ("window", "requests", "per min", "success", "errors", "timeouts", "429", "mean ms", "p50", "p95", "p99", "ttft p95", "tok/min", "usd", "quality")
 
 
 @app.command("list")
