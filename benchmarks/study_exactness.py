@@ -46,6 +46,8 @@ BACK_MS = 780_000.0
 _OK: Outcome = "ok"
 OUTCOMES: list[Outcome] = [*[_OK] * 16, "error", "timeout", "rate_limited", "cancelled"]
 SESSION_S = 6.0
+STALLED = 75
+"""Exit code of a worker that stood still."""
 
 Truth = Counter[tuple[str, str]]
 
@@ -225,11 +227,8 @@ def run(seed: int, folder: Path) -> list[str]:
         suffer(traffic, broker, workers, luck)
         traffic.lose(lost_emitter)
         traffic.end()
-        return (
-            settle(config, traffic.truth)
-            + unproved(config_file, luck)
-            + [f"a worker ended with {code}" for code in workers.exit_codes if code not in {-signal.SIGKILL, 75}]
-        )
+        ended = [f"a worker ended with {code}" for code in workers.exit_codes if code not in {-signal.SIGKILL, STALLED}]
+        return settle(config, traffic.truth) + unproved(config_file, luck) + ended
     finally:
         workers.stop()
         broker.stop()
@@ -315,10 +314,8 @@ def main() -> None:
         wrong = run(seed, folder)
         exact += not wrong
         spent = f"{time.monotonic() - began_s:.0f} s"
-        print(
-            f"seed {seed}: {'exact' if not wrong else 'WRONG, logs in ' + str(folder)}, {REQUESTS:,} requests, {OPEN} lost with their emitter, verified, {spent}",
-            flush=True,
-        )
+        verdict = f"WRONG, logs in {folder}" if wrong else "exact, and its recording verifies"
+        print(f"seed {seed}: {verdict}; {REQUESTS:,} requests, {OPEN} more lost with their emitter, {spent}", flush=True)
         for line in wrong[:20]:
             print(f"  {line}", flush=True)
         if not wrong and not asked.keep:

@@ -81,7 +81,7 @@ class Leading:
         async with producer(self._config) as out, consumer(settings) as client:
             session = _Session(self._config, out, client)
             read = PartitionReader(client, settings)
-            states = (await read.newest(STATE))[0]
+            states = (await read.newest(STATE, [b"checkpoint"]))[0]
             words = [record async for record in read.stretch(CONTROL, 0, 0, (await read.ends(CONTROL, [0]))[0])]
             places = [TopicPartition(topic_name(settings, PANES), partition) for partition in await read.partitions(PANES)]
             merge = await session.merged(places)

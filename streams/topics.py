@@ -62,6 +62,6 @@ SPECS: Final[Mapping[Topic, TopicSpec]] = {
     "details": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
     "metrics": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
     "insights": TopicSpec(partitioned=False, configs=_kept(30 * _DAY)),
-    "state": TopicSpec(partitioned=False, configs=_compacted(lag_ms=7 * _DAY, **_LARGE)),
+    "state": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_DAY, **_LARGE)),
     "deadletter": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
 }
