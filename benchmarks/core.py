@@ -126,13 +126,13 @@ def reporting() -> list[Row]:
     ]
 
 
-def traffic(n_targets: int, n_requests: int, per_second: float) -> list[Event]:
+def traffic(n_targets: int, n_requests: int, per_second: float, start_ms: float = START_MS) -> list[Event]:
     """Starts and completions as routers emit them, in order of time."""
     luck = random.Random(3)
     reference = DecisionRef(policy="performance", snapshot=(1, 17), propensity=0.0731, candidates="fffff")
     events: list[Event] = []
     for i in range(n_requests):
-        at_ms = START_MS + i * 1000.0 / per_second
+        at_ms = start_ms + i * 1000.0 / per_second
         target, duration_ms = f"target-{luck.randrange(n_targets):04}", luck.lognormvariate(7, 0.6)
         name = f"host-4711-9f3a2b1c-{i}"
         events.append(

@@ -9,6 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import core
+import kafka
+import kafka_latency
 import sketch
 import study_worlds
 
@@ -19,6 +21,10 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "memory": core.memory,
     "fleet": core.fleet,
     "import": core.importing,
+    "worker": lambda: [*kafka.saturated(), *kafka.paced()],
+    "backlog": kafka.backlog,
+    "freshness": lambda: [*kafka_latency.freshness(), *kafka_latency.drains()],
+    "recovery": kafka_latency.recovery,
     "sketch": lambda: [core.Row(*row) for row in sketch.rows()],
 }
 
