@@ -34,6 +34,8 @@ class View(NamedTuple):
     """In the order of `targets`; made from the configuration where the snapshot is silent."""
     bits: Sequence[int]
     """Bit of each target in the candidate mask: its place in the snapshot, those it does not know behind."""
+    probe: int | None = None
+    """The target that the next suitable request must try: a breaker waits for its answer."""
 
 
 class Fitness(NamedTuple):

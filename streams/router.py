@@ -15,15 +15,16 @@ import os
 import random
 import threading
 from array import array
-from collections.abc import Collection, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
-from routecast.analytics.balance import POLICIES, Own, Policy, costs_now, update_peak_ewma
+from routecast.analytics.balance import POLICIES, Policy, costs_now
 from routecast.analytics.candidates import Candidates, View, bootstrap, candidates, view_of
-from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Contention, OwnRate, Target
+from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Target
+from routecast.analytics.overlay import Overlay
 from routecast.models.config import Config
 from routecast.models.decision import Decision
 from routecast.models.details import Details, SubjectDetails
@@ -32,16 +33,13 @@ from routecast.models.events import Outcome, RouterStats, Started, Urgency
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.call import Call, Track
-from routecast.streams.changes import Changes
+from routecast.streams.calls import Calls
 from routecast.streams.clock import Clock
-from routecast.streams.counts import RouterCounts
-from routecast.streams.deadlines import Deadlines
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
 
 _CLASSES = 512
 """Classes of requirements whose candidates are kept per snapshot."""
-_FAILURE_MS = 2_000.0
 _PREFERRED_FACTOR = 1.5
 _LONGEST_DEADLINE_MS = 864e5
 _READ_SNAPSHOT = frozenset({"performance", "weighted", "greedy"})
@@ -83,19 +81,14 @@ class Router:
             raise ConfigError(f"service {service!r} has no targets: the configuration knows {sorted(config.services)}")
         self._bootstrap = bootstrap(self._targets)
         self._index = {target.id: i for i, target in enumerate(self._targets)}
-        n = len(self._targets)
-        self._contention = Contention(n, self._routing.factor_weights.current_load / LOAD_NORM)
-        self._own = Own(self._contention.own, self._contention.terms, [max(1e-9, t.weight) for t in self._targets])
-        self._own.wheel = [rng.random() for _ in range(n)]
-        self._own_since = [0.0] * n
-        self._rate = OwnRate()
+        self._lock = threading.Lock()
+        self._calls = Calls(service, self._targets, self._routing.factor_weights.current_load / LOAD_NORM, rng)
         self._refreshed_ms = clock.now_ms()
         self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
         self._details: Details | None = None
-        self._begin()
         renew_after_fork(self, Router._begin_anew)
         self._set_policy(policy or self._routing.policy)
-        self._use(None, clock.now_ms(), math.inf, self._contention.own)
+        self._use(None, clock.now_ms(), math.inf, self._calls.contention.own)
         self._refresh(clock.now_ms())
 
     @classmethod
@@ -120,18 +113,11 @@ class Router:
 
         return open_router(url, config, service, policy, rng, os.environ)
 
-    def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._deadlines = Deadlines()
-        self._counts = RouterCounts(self.name_of_service)
-        self._changes = Changes()
-
     def _begin_anew(self) -> None:
-        """In a forked child: its siblings must not draw what it draws, and the open calls are the parent's to end."""
+        """In a forked child: its siblings must not draw what it draws."""
         self._rng.seed()
-        self._begin()
-        for i in [i for i, n in enumerate(self._contention.own) for _ in range(n)]:
-            self._contention.finished(i)
+        self._lock = threading.Lock()
+        self._calls.begin_anew()
 
     def _set_policy(self, name: str) -> None:
         known = POLICIES.get(name)
@@ -142,30 +128,47 @@ class Router:
         self._configured_policy: tuple[str, Policy] = ("performance" if name == "auto" else name, known)
 
     def _use(self, snapshot: RoutingSnapshot | None, at_ms: float, period_ms: float, own_at_publish: Sequence[int]) -> None:
-        view = view_of(snapshot, self._targets, self._bootstrap)
+        self._published = view_of(snapshot, self._targets, self._bootstrap)
+        self._lay()
+        loads = [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in self._published.entries]
+        self._calls.contention.take(at_ms, period_ms, loads, own_at_publish)
+
+    def _lay(self) -> None:
+        """Lay what the router itself knows over the snapshot: the very next decision follows."""
+        view = self._calls.overlay.laid_over(self._published)
         plain = candidates(view, self._routing, NONE, (), self._rng)
-        self._present = _Present(view, snapshot.version if snapshot else (0, 0), plain, {})
-        loads = [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in view.entries]
-        self._contention.take(at_ms, period_ms, loads, own_at_publish)
+        self._present = _Present(view, view.snapshot.version if view.snapshot else (0, 0), plain, {})
+
+    @contextmanager
+    def overlaying(self) -> Iterator[Overlay]:
+        """For parts that learn something of a target right now: the overlay to change, which decides from the next decision on."""
+        with self._lock:
+            yield self._calls.overlay
+            if self._calls.overlay.dirty:
+                self._lay()
 
     def apply(self, snapshot: RoutingSnapshot) -> bool:
         """Take a snapshot; whether it is used. A foreign or older one is ignored."""
         with self._lock:
             if snapshot.service != self.name_of_service or snapshot.version <= self._present.version:
                 return False
-            self._use(snapshot, snapshot.at_ms, snapshot.period_ms, self._changes.undone(self._contention.own, snapshot.at_ms))
+            self._use(snapshot, snapshot.at_ms, snapshot.period_ms, self._calls.changes.undone(self._calls.contention.own, snapshot.at_ms))
             self._refresh(self.clock.now_ms())
             return True
 
     def _refresh(self, now_ms: float) -> None:
+        calls = self._calls
         elapsed_s = (now_ms - self._refreshed_ms) / 1000.0
         if elapsed_s > 0:
-            self._rate.refresh(elapsed_s)
+            calls.rate.refresh(elapsed_s)
             self._refreshed_ms = now_ms
-        self._refresh_at_ms = now_ms + REFRESH_MS
+        calls.overlay.expire(now_ms)
+        if calls.overlay.dirty:
+            self._lay()
+        self._refresh_at_ms = min(now_ms + REFRESH_MS, calls.overlay.next_ms)
         snapshot = self._present.view.snapshot
-        self._contention.refresh(now_ms, self._rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0)
-        self._stale = self._configured_policy[0] in _READ_SNAPSHOT and self._contention.alone(now_ms)
+        calls.contention.refresh(now_ms, calls.rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0)
+        self._stale = self._configured_policy[0] in _READ_SNAPSHOT and calls.contention.alone(now_ms)
         self._policy_name, self._policy = ("peak_ewma", POLICIES["peak_ewma"]) if self._stale else self._configured_policy
 
     def choose(self, requirements: Requirements | None = None, *, tried: Collection[str] = ()) -> Decision:
@@ -180,16 +183,16 @@ class Router:
         present = self._present
         found = present.plain if requirements is None and not tried else self._candidates(present, requirements or NONE, tried)
         table = found.table
-        costs = costs_now(table, self._own)
+        costs = costs_now(table, self._calls.own)
         if found.preferred is not None:
             found, costs = self._prefer(found, found.preferred, costs)
             table = found.table
-        position, propensity = self._policy(table, self._own, costs, self._rng)
+        position, propensity = self._policy(table, self._calls.own, costs, self._rng)
         i = table.index[position]
         forced = "stale" if self._stale else found.forced
         if forced:
             with self._lock:
-                self._counts.reasons[self._policy_name, forced] += 1
+                self._calls.counts.reasons[self._policy_name, forced] += 1
         return Decision(
             config=self._targets[i], policy=self._policy_name, snapshot=present.version, propensity=propensity, candidates=found.mask, forced=forced,
             entry=present.view.entries[i], costs=array("d", costs), position=position, source=found,
@@ -197,7 +200,7 @@ class Router:
 
     def _prefer(self, everyone: Candidates, preferred: Candidates, costs: list[float]) -> tuple[Candidates, list[float]]:
         """The preferred candidates while their best costs at most 1.5 times the best of the rest, else everyone."""
-        liked = costs_now(preferred.table, self._own)
+        liked = costs_now(preferred.table, self._calls.own)
         among = set(preferred.table.index)
         others = [cost for cost, i in zip(costs, everyone.table.index, strict=True) if i not in among]
         return (preferred, liked) if min(liked) <= _PREFERRED_FACTOR * min(others) else (everyone, costs)
@@ -228,26 +231,20 @@ class Router:
             input_tokens=input_tokens, max_output_tokens=max_output_tokens, urgency=urgency, decision=ref,
         )  # fmt: skip
         with self._lock:
-            self._contention.started(index)
-            self._changes.add(at_ms, index, 1)
-            self._rate.pending += attempt == 1
+            self._calls.started(call)
+            if self._calls.overlay.dirty:
+                self._lay()
         emitter.emit(event)
         if isinstance(deadline_ms, Real) and 0 <= deadline_ms <= _LONGEST_DEADLINE_MS:
-            self._deadlines.add(call.started_s + float(deadline_ms) / 1000.0, call)
+            self._calls.deadlines.add(call.started_s + float(deadline_ms) / 1000.0, call)
         return call
 
     def ended(self, call: Call, outcome: Outcome, duration_ms: float) -> None:
         """Take note that one of this router's calls ended; `Call.finish` calls it."""
-        i = call.index
-        observed_ms = duration_ms if outcome in {"ok", "cancelled"} else duration_ms + _FAILURE_MS
-        own = self._own
         with self._lock:
-            self._contention.finished(i)
-            self._changes.add(call.completed_at_ms, i, -1)
-            self._counts.outcomes[call.decision.policy, outcome] += 1
-            if outcome != "cancelled":
-                own.latency_ms[i] = update_peak_ewma(own.latency_ms[i], observed_ms, call.completed_at_ms / 1000.0 - self._own_since[i])
-                self._own_since[i] = call.completed_at_ms / 1000.0
+            self._calls.ended(call, outcome, duration_ms)
+            if self._calls.overlay.dirty:
+                self._lay()
 
     def track(self, decision: Decision) -> Track:
         """Context manager, sync and async: `start` on entry, `finish` however the block is left."""
@@ -255,14 +252,14 @@ class Router:
 
     def end_overdue(self) -> None:
         """End calls that are past their deadline with `timeout`; the driver calls this a few times a second."""
-        for call in self._deadlines.overdue(self.clock.monotonic_s()):
+        for call in self._calls.deadlines.overdue(self.clock.monotonic_s()):
             call.finish("timeout", error_type="timeout")
 
     def stats(self) -> RouterStats:
         """What this router did since the last time: its sign of life."""
         now_ms, snapshot = self.clock.now_ms(), self.snapshot
         with self._lock:
-            return self._counts.report(now_ms, self.emitter, None if snapshot is None else now_ms - snapshot.at_ms)
+            return self._calls.counts.report(now_ms, self.emitter, None if snapshot is None else now_ms - snapshot.at_ms)
 
     @property
     def snapshot(self) -> RoutingSnapshot | None:
@@ -272,7 +269,7 @@ class Router:
     @property
     def in_flight(self) -> dict[str, int]:
         """This router's open calls by target."""
-        return {target.id: self._contention.own[i] for i, target in enumerate(self._targets)}
+        return {target.id: self._calls.contention.own[i] for i, target in enumerate(self._targets)}
 
     def apply_details(self, details: Details) -> None:
         """Take the details of a service; foreign ones are ignored."""

@@ -103,7 +103,7 @@ def test_locks_that_were_held_do_not_stop_a_child() -> None:
         router.end_overdue()
         return [len(_sent(router.emitter)), len(router.stats().decisions)]
 
-    with router._lock, router.emitter._taking, router._deadlines._lock:
+    with router._lock, router.emitter._taking, router._calls.deadlines._lock:
         assert _in_child(child) == [2, 1]
 
 

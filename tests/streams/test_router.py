@@ -206,3 +206,18 @@ def test_details_answer_by_name(make_router: MakeRouter) -> None:
     router.apply_details(Details(service="mail", term=1, seq=2, at_ms=2.0, system=SubjectDetails(id="other")))
     assert (router.target("a"), router.provider("p-a"), router.service("chat"), router.system()) == (target, provider, service, system)
     assert (router.target("p-a"), router.provider("a"), router.service("mail")) == (None, None, None)
+
+
+def test_what_a_router_learns_of_a_target_holds_at_its_next_decision(make_router: MakeRouter, snapshot: MakeSnapshot, clock: FixedClock) -> None:
+    """A refusal with a time to come back takes the target out at once, survives a snapshot that does not know of it, and ends at its time."""
+    router = make_router()
+    router.apply(snapshot())
+    with router.overlaying() as overlay:
+        overlay.limited(0, clock.at_ms + 700, clock.at_ms)
+    assert "a" not in {router.choose().target for _ in range(200)}
+    clock.at_ms += 600
+    router.apply(snapshot(seq=2, at_ms=clock.at_ms))
+    assert "a" not in {router.choose().target for _ in range(200)}
+    assert {a.target: a.reason for a in router.choose().explain().alternatives}["a"] == "rate limited"
+    clock.at_ms += 100
+    assert "a" in {router.choose().target for _ in range(200)}

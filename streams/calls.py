@@ -1,0 +1,71 @@
+"""What a router knows of its own calls: how many are open where, how fast they ended, and what follows for its targets right now."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from routecast.analytics.balance import Own, update_peak_ewma
+from routecast.analytics.contention import Contention, OwnRate
+from routecast.analytics.overlay import Overlay
+from routecast.models.config import TargetConfig
+from routecast.streams.changes import Changes
+from routecast.streams.counts import RouterCounts
+from routecast.streams.deadlines import Deadlines
+
+if TYPE_CHECKING:
+    from routecast.models.events import Outcome
+    from routecast.streams.call import Call
+
+_FAILURE_MS = 2_000.0
+
+
+class Calls:
+    """Calls of one router. The router holds its lock around every method.
+
+    Args:
+        service: of the router.
+        targets: of the service; calls name them by number.
+        load_power: power of the load term in the cost.
+        rng: where the wheel of the round robin begins.
+    """
+
+    def __init__(self, service: str, targets: Sequence[TargetConfig], load_power: float, rng: random.Random) -> None:
+        self._service = service
+        n = len(targets)
+        self.contention = Contention(n, load_power)
+        self.own = Own(self.contention.own, self.contention.terms, [max(1e-9, t.weight) for t in targets])
+        self.own.wheel = [rng.random() for _ in range(n)]
+        self._own_since = [0.0] * n
+        self.rate = OwnRate()
+        self.overlay = Overlay()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.deadlines = Deadlines()
+        self.counts = RouterCounts(self._service)
+        self.changes = Changes()
+
+    def begin_anew(self) -> None:
+        """In a forked child: the open calls are the parent's to end."""
+        self._begin()
+        for i in [i for i, n in enumerate(self.contention.own) for _ in range(n)]:
+            self.contention.finished(i)
+
+    def started(self, call: Call) -> None:
+        """One more call is open."""
+        self.contention.started(call.index)
+        self.changes.add(call.started_at_ms, call.index, 1)
+        self.rate.pending += call.attempt == 1
+
+    def ended(self, call: Call, outcome: Outcome, duration_ms: float) -> None:
+        """A call ended."""
+        i, own, now_s = call.index, self.own, call.completed_at_ms / 1000.0
+        self.contention.finished(i)
+        self.changes.add(call.completed_at_ms, i, -1)
+        self.counts.outcomes[call.decision.policy, outcome] += 1
+        if outcome != "cancelled":
+            observed_ms = duration_ms if outcome == "ok" else duration_ms + _FAILURE_MS
+            own.latency_ms[i] = update_peak_ewma(own.latency_ms[i], observed_ms, now_s - self._own_since[i])
+            self._own_since[i] = now_s
