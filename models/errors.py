@@ -9,6 +9,7 @@ The tree::
     ├── Unreachable      a server that is needed does not answer
     ├── CheckFailed      what was checked is not as it should be
     ├── StaleSnapshot    a snapshot is older than the caller allowed
+    ├── CallFailed       `Router.call` got no answer, whatever it tried
     └── QueueFull        the bounded waiting queue of a service has no room
 
 Nothing on the path of a request raises because data is old or missing: the router degrades and says so in the decision.
@@ -16,7 +17,20 @@ Nothing on the path of a request raises because data is old or missing: the rout
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from routecast.models.attempts import Attempt
+
+Why = Literal["caller_fault", "attempts", "retry_budget", "deadline", "no_target"]
+_NEXT = {
+    "caller_fault": "the request itself was refused, no other target was asked: correct it",
+    "attempts": "no attempts are left: see whether the targets have a trouble in common, or allow more attempts",
+    "retry_budget": "the retry budget is spent: most requests fail at present, see `routecast targets list`",
+    "deadline": "the deadline has passed: give more time or ask for fewer tokens",
+    "no_target": "no other target meets the requirements: relax them or drop strict=True",
+}
 
 
 class RoutecastError(Exception):
@@ -63,6 +77,22 @@ class StaleSnapshot(RoutecastError):  # noqa: N818 - names the thing that is sta
             f"snapshot of service {service!r} is {age_ms:.0f} ms old, more than the {allowed_ms:.0f} ms allowed: "
             "check that a worker is running and that this process can reach the log"
         )
+
+
+class CallFailed(RoutecastError):  # noqa: N818 - names what happened
+    """No attempt of a request succeeded; raised from what the last one raised.
+
+    `why` says what ended the trying, `attempts` holds every attempt with its cause, `answer` what `send` returned in the last one, where
+    that was a response with an error status.
+    """
+
+    def __init__(self, service: str, why: Why, attempts: Sequence[Attempt], answer: object = None) -> None:
+        self.service = service
+        self.why: Why = why
+        self.attempts = tuple(attempts)
+        self.answer = answer
+        listed = "; ".join(map(str, self.attempts)) or "no attempt was made"
+        super().__init__(f"no answer from service {service!r} ({listed}): {_NEXT[why]}")
 
 
 class QueueFull(RoutecastError):  # noqa: N818 - names the state, as in asyncio.QueueFull
