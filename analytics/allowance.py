@@ -1,0 +1,94 @@
+"""What one rate limit of one target still allows this router: the fleet's bucket, read off headers and its own use in between.
+
+A router sees only a part a of the traffic. It keeps the bucket of the whole fleet and takes 1/a from it for each of its own requests (at
+most 64), so that all routers together take what is there, each in proportion to its traffic. An answer's header replaces the estimate: it
+tells what was left when its request was let in, so what this router has used since then is taken off again and what has been
+filled since is added.
+"""
+
+from __future__ import annotations
+
+import math
+
+from routecast.analytics.token_bucket import TokenBucket
+from routecast.models.limits import Quota
+
+BURST_S = 10.0
+"""Seconds of a configured limit that may be used at once; headers know better."""
+_MINUTE_S = 60.0
+"""What a limit is per, where nobody says."""
+_LEAST_RATE = 1.0 / 86_400.0
+"""Slowest filling believed, in limits per second."""
+_FASTEST_RATE = 1000.0
+_MOST_DEBT = -2.0
+
+
+class Allowance:
+    """One limit, of requests or of tokens; times are epoch milliseconds. Memory: about ten numbers."""
+
+    __slots__ = ("_bucket", "_full_at_ms", "_told_ms", "used")
+
+    def __init__(self, per_s: float, capacity: float, now_ms: float) -> None:
+        self._bucket = TokenBucket(per_s, capacity, now_ms)
+        self._full_at_ms = math.inf
+        self._told_ms = -math.inf
+        self.used = 0.0
+        """Everything ever taken, in the fleet's measure."""
+
+    @classmethod
+    def configured(cls, per_min: float, now_ms: float) -> Allowance:
+        """A limit as the configuration knows it, 10 s of it at once."""
+        return cls(per_min / 60.0, max(1.0, per_min / 60.0 * BURST_S), now_ms)
+
+    def take(self, amount: float, now_ms: float) -> float:
+        """Count what was started, whatever is left; how much was taken: nothing where the debt is twice the capacity, so that it ends."""
+        if self._level(now_ms) < _MOST_DEBT * self._bucket.capacity:
+            return 0.0
+        self.used += amount
+        self._bucket.debit(amount, now_ms)
+        return amount
+
+    def settle(self, estimate: float, true: float, started_ms: float, now_ms: float) -> None:
+        """Replace an estimate by the truth, unless a header has replaced both: it came from a request that began later, or from this one."""
+        if started_ms > self._told_ms:
+            self.used += true - estimate
+            self._bucket.settle(estimate, true, now_ms)
+
+    def told(self, quota: Quota, started_ms: float, used_then: float, now_ms: float) -> None:
+        """Believe the header of an answer to a request that began at `started_ms`, after which `used_then` had been used."""
+        if started_ms < self._told_ms:
+            return
+        self._told_ms = started_ms
+        bucket = self._bucket
+        bucket.capacity = quota.limit or max(1.0, bucket.capacity, quota.remaining)
+        self._learn_rate(quota, bucket.capacity, now_ms)
+        filled = (now_ms - started_ms) / 1000.0 * bucket.per_s
+        bucket.fill_to(quota.remaining + filled - (self.used - used_then), now_ms)
+
+    def _learn_rate(self, quota: Quota, limit: float, now_ms: float) -> None:
+        """Filling per second: from the way to full and the time it takes; of a window nothing until its end."""
+        bucket, self._full_at_ms = self._bucket, math.inf
+        if quota.reset_ms is not None and not quota.even:
+            bucket.per_s, self._full_at_ms = 0.0, now_ms + quota.reset_ms
+        elif quota.reset_ms and limit > quota.remaining:
+            rate = (limit - quota.remaining) / quota.reset_ms * 1000.0
+            bucket.per_s = min(_FASTEST_RATE * limit, max(_LEAST_RATE * limit, rate))
+        else:
+            bucket.per_s = bucket.per_s or limit / _MINUTE_S
+
+    def _level(self, now_ms: float) -> float:
+        if now_ms >= self._full_at_ms:
+            self._full_at_ms = math.inf
+            self._bucket.per_s = self._bucket.capacity / _MINUTE_S
+            self._bucket.fill_to(self._bucket.capacity, now_ms)
+        return self._bucket.level(now_ms)
+
+    def headroom(self, now_ms: float) -> float:
+        """Free part, 0..1."""
+        return min(1.0, max(0.0, self._level(now_ms) / self._bucket.capacity))
+
+    def wait_ms(self, amount: float, now_ms: float) -> float:
+        """Time until `amount` is left, of half the capacity at the most: a small limit is not kept for the others for ever."""
+        self._level(now_ms)
+        wait_ms = self._bucket.wait_ms(min(amount, self._bucket.capacity / 2.0), now_ms)
+        return min(wait_ms, max(0.0, self._full_at_ms - now_ms))
