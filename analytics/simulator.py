@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TypeVarTuple
@@ -62,6 +63,13 @@ class EventQueue:
     def after(self, delay_ms: float, callback: Callable[[*Args], object], *args: *Args) -> Scheduled:
         """Run `callback(*args)` when `delay_ms` have passed. Raises ValueError for a negative delay."""
         return self.at(self.now_ms + delay_ms, callback, *args)
+
+    @property
+    def next_ms(self) -> float:
+        """When the next callback is due; infinite where none is."""
+        while self._due and not self._due[0][2].pending:
+            heappop(self._due)
+        return self._due[0][0] if self._due else math.inf
 
     def advance_to(self, time_ms: float) -> None:
         """Run everything due up to and including `time_ms`, then stand there.

@@ -38,8 +38,6 @@ class Attempt(NamedTuple):
     http_status: int | None = None
     error: BaseException | None = None
     """What `send` raised."""
-    hedge: bool = False
-    """Whether it was one of two attempts at the same time."""
 
     @property
     def target(self) -> str:

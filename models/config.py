@@ -80,6 +80,31 @@ class Objective(Group):
     within_ms: float = Field(default=10_000, gt=0, description="time within which an answer counts as in time, ms")
 
 
+class Calling(Group):
+    """How `Router.call` carries out a request."""
+
+    attempts: int = Field(default=3, ge=1, le=20, description="calls to targets made for one request at most, hedges aside")
+    deadline_ms: float = Field(default=60_000, gt=0, le=3_600_000, description="time for the whole request where the caller gives none, ms")
+    retry_ratio: Ratio = Field(default=0.1, description="second and further attempts allowed per request, on average over ten seconds")
+    retry_reserve: float = Field(default=10, ge=0, le=10_000, description="further attempts allowed beside those; they come back within a minute")
+
+
+class Overflow(Group):
+    """What `Router.call` does when every usable target is full."""
+
+    enabled: bool = Field(default=True, description="false: requests never wait in the router, however full the targets are")
+    queue: int = Field(default=1000, ge=0, le=100_000, description="requests that may wait, per router; 0: refuse at once")
+    limit: float = Field(default=1.25, ge=1, le=100, description="requests in flight per configured capacity from which on a target is full")
+    fitted_limit: float = Field(default=8, ge=1, le=1000, description="the same per fitted capacity, where none is configured and evidence exists")
+
+
+class Hedging(Group):
+    """A second attempt beside a slow first one, for urgent requests of `Router.call`."""
+
+    enabled: bool = Field(default=False, description="true: urgent requests may be asked of a second provider when the first chunk is late")
+    token_ratio: Ratio = Field(default=0.05, description="tokens that hedges may cost, per token of all requests")
+
+
 class Routing(Group):
     """How targets are chosen, `[routing]`; `[service.NAME]` overrides any key for one service."""
 
@@ -87,8 +112,12 @@ class Routing(Group):
     score_weights: ScoreWeights = Field(default=ScoreWeights(), description="weights of the score")
     factor_weights: FactorWeights = Field(default=FactorWeights(), description="weights of the factors")
     failover_threshold: Ratio = Field(default=0.8, description="success ratio (upper bound over the last minute) below which a target is treated as open")
+    newcomer_share: Ratio = Field(default=0.05, description="largest share of the requests for a target of which nothing is known yet, while the others are")
     usd_per_second: float = Field(default=0.0, ge=0, description="what a second of waiting is worth, USD; 0: price does not count")
     objective: Objective = Field(default=Objective(), description="service-level objective")
+    call: Calling = Field(default=Calling(), description="how a request is carried out")
+    overflow: Overflow = Field(default=Overflow(), description="what happens when every target is full")
+    hedging: Hedging = Field(default=Hedging(), description="second attempts beside slow ones")
 
 
 class Adaptive(Group):
@@ -98,6 +127,11 @@ class Adaptive(Group):
     learning_rate: float = Field(default=0.1, gt=0, le=1, description="how far a first observation moves an estimate, 0..1")
     adaptation_threshold: Ratio = Field(default=0.05, description="smaller relative changes of a published share are not published")
     history_size: int = Field(default=1000, ge=1, le=10_000_000, description="requests behind the factor `history`")
+
+    @property
+    def prior_weight(self) -> float:
+        """Observations that a prior counts as."""
+        return 1.0 / self.learning_rate - 1.0
 
 
 class Limits(Group):

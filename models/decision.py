@@ -90,6 +90,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     position: int
     """Where the target stands among the candidates."""
     source: Explains
+    hedge: bool = False
+    """Whether it is for a second attempt beside a slow first one."""
 
     @property
     def target(self) -> str:
@@ -138,7 +140,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def ref(self) -> DecisionRef:
         """What is logged with the request."""
-        return DecisionRef(policy=self.policy, snapshot=self.snapshot, propensity=self.propensity, candidates=self.candidates, forced=self.forced)
+        return DecisionRef(
+            policy=self.policy, snapshot=self.snapshot, propensity=self.propensity, candidates=self.candidates, forced=self.forced, hedge=self.hedge
+        )  # fmt: skip
 
     def explain(self) -> Explanation:
         """The decision in full: factors, alternatives, reasons."""

@@ -10,7 +10,7 @@ The tree::
     ├── CheckFailed      what was checked is not as it should be
     ├── StaleSnapshot    a snapshot is older than the caller allowed
     ├── CallFailed       `Router.call` got no answer, whatever it tried
-    └── QueueFull        the bounded waiting queue of a service has no room
+    └── QueueFull        every target is full and the bounded waiting queue has no room in time
 
 Nothing on the path of a request raises because data is old or missing: the router degrades and says so in the decision.
 """
@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from routecast.models.attempts import Attempt
 
-Why = Literal["caller_fault", "attempts", "retry_budget", "deadline", "no_target"]
+Why = Literal["caller_fault", "attempts", "retry_budget", "deadline", "overload", "no_target"]
 _NEXT = {
     "caller_fault": "the request itself was refused, no other target was asked: correct it",
     "attempts": "no attempts are left: see whether the targets have a trouble in common, or allow more attempts",
     "retry_budget": "the retry budget is spent: most requests fail at present, see `routecast targets list`",
     "deadline": "the deadline has passed: give more time or ask for fewer tokens",
+    "overload": "every other target is full: lower the load or add capacity",
     "no_target": "no other target meets the requirements: relax them or drop strict=True",
 }
 
@@ -96,9 +97,9 @@ class CallFailed(RoutecastError):  # noqa: N818 - names what happened
 
 
 class QueueFull(RoutecastError):  # noqa: N818 - names the state, as in asyncio.QueueFull
-    """The waiting queue of a service is full; `retry_after_ms` estimates when it will have room."""
+    """Every target is full and the waiting queue has no room in time; `retry_after_ms` estimates when it will have."""
 
     def __init__(self, service: str, retry_after_ms: float) -> None:
         self.service = service
         self.retry_after_ms = retry_after_ms
-        super().__init__(f"the waiting queue of service {service!r} is full: retry in about {retry_after_ms:.0f} ms or lower the load")
+        super().__init__(f"service {service!r} is full and its waiting queue has no room in time: retry in about {retry_after_ms:.0f} ms or lower the load")

@@ -125,6 +125,9 @@ ACTS: list[tuple[str, Any, set[str], set[str]]] = [
 INERT: list[tuple[str, Any]] = [
     ("target.region", "eu"),
     ("routing.objective.within_ms", 1.0),
+    ("routing.call", {"attempts": 1, "deadline_ms": 1.0, "retry_ratio": 0.0, "retry_reserve": 0.0}),
+    ("routing.overflow", {"enabled": False, "queue": 1, "limit": 2.0, "fitted_limit": 2.0}),
+    ("routing.hedging", {"enabled": True, "token_ratio": 1.0}),
     ("thresholds.response_time_ms", {"warning": 1, "critical": 2}),
     ("thresholds.error_ratio", {"warning": 0.5, "critical": 0.6}),
     ("thresholds.throughput_per_min", {"minimum": 1, "target": 2}),
@@ -138,7 +141,8 @@ INERT: list[tuple[str, Any]] = [
     ("influx.organisation", "x"),
     ("influx.token_file", "x"),
 ]
-"""Keys whose part does not exist yet, the region, which acts only where a request asks for one, and how the log is reached."""
+"""Keys whose part does not exist yet, the region, which acts only where a request asks for one, those of `Router.call`, which must not change
+what `choose` does (tests/streams/test_calling.py and test_waiting.py look at what they do), and how the log is reached."""
 
 
 def _changed(key: str, value: object) -> set[str]:

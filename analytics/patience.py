@@ -1,0 +1,74 @@
+"""How long an attempt may take, how long until a second one beside it is worth its tokens, and when a target is full.
+
+All of it from the published quantiles: time to first chunk plus tokens times the time per output token, the two at the same probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from routecast.models.config import Overflow, TargetConfig
+from routecast.models.snapshot import QUANTILES, State, TargetScore
+
+_TYPICAL, _SLOW = 7, 15
+"""Positions among the sixteen quantiles: 47 % and 97 %."""
+_SLOW_FACTOR = 4.0
+"""Slow ÷ mean where nothing was measured yet."""
+_LEAST_N = 100.0
+"""Requests behind a fitted capacity before it may keep anybody waiting."""
+_HEDGE_AT = 0.95
+_SERVES: frozenset[State] = frozenset({"ok", "degraded", "recovering", "unknown"})
+
+
+def attempt_ms(left_ms: float, chosen: TargetScore, others: Sequence[TargetScore], output_tokens: float) -> float:
+    """How much of the time that is left an attempt at `chosen` may take, so that one at the best of `others` can follow.
+
+    All of it where no other is left, or where the chosen target would then be cut off before it is slow.
+    """
+    slow_ms = response_ms(chosen, _SLOW, output_tokens)
+    following = min(others, key=lambda entry: entry.cost_s, default=None)
+    if following is None or slow_ms + response_ms(following, _TYPICAL, output_tokens) > left_ms:
+        return left_ms
+    return left_ms - min(response_ms(following, _SLOW, output_tokens), left_ms - slow_ms)
+
+
+def response_ms(entry: TargetScore, position: int, output_tokens: float) -> float:
+    """The response time at one of the sixteen published probabilities, ms; from the mean where there is no evidence."""
+    if not entry.ttft_ms:
+        return entry.time_s * 1000.0 * (1.0 if position < _SLOW else _SLOW_FACTOR)
+    per_token_ms = entry.tpot_ms[position] if entry.tpot_ms else 0.0
+    return entry.ttft_ms[position] + max(0.0, output_tokens - 1.0) * per_token_ms
+
+
+def typical_ms(entries: Sequence[TargetScore], output_tokens: float) -> float:
+    """The response time in the middle of the best of these targets, ms; 0 without targets."""
+    return min((response_ms(entry, _TYPICAL, output_tokens) for entry in entries), default=0.0)
+
+
+def hedge_after_ms(entry: TargetScore) -> float | None:
+    """The time by which the first chunk should be here, with 95 % probability; None without evidence."""
+    if not entry.ttft_ms:
+        return None
+    below = max(i for i, probability in enumerate(QUANTILES) if probability <= _HEDGE_AT)
+    part = (_HEDGE_AT - QUANTILES[below]) / (QUANTILES[below + 1] - QUANTILES[below])
+    return entry.ttft_ms[below] + part * (entry.ttft_ms[below + 1] - entry.ttft_ms[below])
+
+
+def serves(entry: TargetScore) -> bool:
+    """Whether a target is there at all; one that its rate limit holds back is not, at the moment."""
+    return entry.state in _SERVES and entry.headroom > 0 and entry.ramp > 0
+
+
+def limited(entry: TargetScore) -> bool:
+    """Whether only its rate limit keeps a target from serving: it will be back."""
+    return entry.state == "rate_limited" or (entry.state in _SERVES and entry.headroom <= 0)
+
+
+def full(target: TargetConfig, entry: TargetScore, utilisation: float, overflow: Overflow) -> bool:
+    """Whether one more request would only wait there: in flight (n̂ + 1 = u·ĉ) beyond `limit` times what it serves at once.
+
+    A fitted capacity is only the most that was seen where a target has no queue, so it counts with a larger factor and with evidence.
+    """
+    if target.capacity is not None:
+        return utilisation * entry.capacity > max(1.0, overflow.limit * target.capacity)
+    return entry.n >= _LEAST_N and utilisation > max(1.0 / entry.capacity, overflow.fitted_limit)
