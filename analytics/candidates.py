@@ -10,19 +10,19 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from routecast.analytics.availability import USABLE, closed_off, panics, probes, reopened, usable
 from routecast.analytics.balance import Table
 from routecast.models.config import Routing, TargetConfig
 from routecast.models.decision import Decision, Explanation
 from routecast.models.errors import NoTarget
 from routecast.models.requirements import NONE, Requirements
-from routecast.models.snapshot import RoutingSnapshot, State, TargetScore
+from routecast.models.snapshot import RoutingSnapshot, TargetScore
 
 IN_TIME = 0.95
 IN_TIME_URGENT = 0.99
 _LEAST_N = 10
 _FLOOR = 0.02
 _REQUIREMENTS_NORM = 0.15
-_USABLE: frozenset[State] = frozenset({"ok", "degraded", "recovering", "unknown"})
 
 
 class View(NamedTuple):
@@ -95,12 +95,18 @@ def candidates(view: View, routing: Routing, requirements: Requirements, tried: 
     kept = [i for i in left if view.entries[i].state != "drained"] or left  # an operator's word outlasts what failed and what is open
     untried = [i for i in kept if view.targets[i].id not in tried] or kept
     fitness = [_FIT] * len(view.targets) if requirements is NONE else [judge(view, i, requirements) for i in range(len(view.targets))]
-    healthy = [i for i in untried if view.entries[i].state in _USABLE and view.entries[i].headroom > 0 and view.targets[i].weight > 0]
+    well = [i for i in untried if usable(view, i)]
+    panic = bool(well) and panics(view, kept)
+    healthy = [i for i in untried if usable(view, i) or closed_off(view, i)] if panic else well
+    if panic or not well:
+        view = reopened(view)
     qualified = [i for i in healthy if not fitness[i].unmet]
     if not qualified and requirements.strict:
         raise NoTarget(routing_service(view), {t.id: why_not(view, i, tried, fitness[i], requirements) for i, t in enumerate(view.targets)})
     chosen = qualified or healthy or untried
-    forced = "fallback" if not healthy else "unmet" if not qualified else "urgent" if requirements.urgency == "high" else ""
+    forced = "fallback" if not healthy else "unmet" if not qualified else "panic" if panic else "urgent" if requirements.urgency == "high" else ""
+    if view.probe is not None and not tried and probes(view, requirements, [i for i in untried if not fitness[i].unmet]):
+        return Candidates(view, routing, requirements, [view.probe], fitness, "probe", rng)
     made = Candidates(view, routing, requirements, chosen, fitness, forced, rng)
     liked = [i for i in chosen if matches(view.targets[i], requirements.preferred)]
     if liked and len(liked) < len(chosen):
@@ -197,10 +203,10 @@ def why_not(view: View, i: int, tried: Collection[str], fitness: Fitness, requir
         return "excluded by the caller"
     if target.id in tried:
         return "already tried"
-    if entry.state not in _USABLE:
+    if entry.state not in USABLE:
         return entry.state.replace("_", " ")
-    if entry.headroom <= 0:
-        return "no headroom left in its rate limit"
+    if entry.ramp <= 0 or entry.headroom <= 0:
+        return "recovering, tried by single requests" if entry.ramp <= 0 else "no headroom left in its rate limit"
     if target.weight <= 0:
         return "weight 0"
     return ", ".join(fitness.unmet)

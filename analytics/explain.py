@@ -27,6 +27,8 @@ _FORCED = {
     "preferred": "preferred by the caller and at most 1.5 times as dear as the best other",
     "unmet": "no target meets the requirements; this is among the least bad",
     "fallback": "no target is healthy; all are used, by cost",
+    "panic": "breakers close off more than half of the targets; all are used, by cost",
+    "probe": "a probe: a breaker waits for the answer",
     "stale": "the snapshot is too old to be used",
 }
 

@@ -23,7 +23,8 @@ LONGEST_LIMITED_MS = 300_000.0
 class Own(NamedTuple):
     """What the router's own breaker says of a target."""
 
-    state: State
+    state: State | None
+    """None: as published."""
     ramp: float
     """0..1: how much of its planned share it may take; 0: none for now."""
 
@@ -52,7 +53,7 @@ class Overlay:
 
     def ask(self, probe: int | None) -> None:
         """Which target the next decision must try."""
-        self.dirty |= probe != self.probe
+        self.dirty = self.dirty or probe != self.probe
         self.probe = probe
 
     def limited(self, i: int, until_ms: float, now_ms: float) -> None:
@@ -93,7 +94,7 @@ class Overlay:
         state, ramp = entry.state, entry.ramp
         if state not in {"drained", "open"}:
             if own is not None:
-                state, ramp = own.state, min(ramp, own.ramp)
+                state, ramp = own.state or state, min(ramp, own.ramp)
             if i in self._limited_until_ms and state != "open":
                 state = "rate_limited"
         return replace(entry, state=state, ramp=ramp, headroom=min(entry.headroom, self._headroom.get(i, 1.0)))

@@ -21,7 +21,7 @@ class Call:
 
     __slots__ = (
         "_cost_usd", "_done", "_input_tokens", "_output_tokens", "_owner", "_quality", "_ref", "_router", "_satisfaction", "_ttft_ms",
-        "attempt", "completed_at_ms", "decision", "index", "limits", "request_id", "retry_after_ms", "started_at_ms", "started_s",
+        "attempt", "completed_at_ms", "decision", "index", "limits", "overdue", "request_id", "retry_after_ms", "started_at_ms", "started_s",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +38,8 @@ class Call:
         self.limits: Limits | None = None
         """What the provider's headers said of its rate limits."""
         self.retry_after_ms: float | None = None
+        self.overdue = False
+        """Open for so long that its target was blamed for it already."""
         self._ref = ref
         self._done = False
         self._owner = router.emitter.name
@@ -78,6 +80,11 @@ class Call:
         return self._done
 
     @property
+    def answering(self) -> bool:
+        """Whether its first chunk has come."""
+        return self._ttft_ms is not None
+
+    @property
     def ref(self) -> str:
         """Opaque reference for `Emitter.feedback`; valid once the call has ended."""
         return msgspec.json.encode((self.request_id, self.decision.target, self.completed_at_ms)).decode()
@@ -104,7 +111,7 @@ class Call:
             output_tokens=self._output_tokens, cost_usd=self._cost_usd, quality=self._quality, satisfaction=self._satisfaction,
             limits=self.limits, decision=self._ref,
         )  # fmt: skip
-        router.ended(self, outcome, duration_ms)
+        router.ended(self, outcome, duration_ms, error_type)
         emitter.emit(event)
 
 

@@ -13,6 +13,7 @@ from routecast.models.config import TargetConfig
 from routecast.streams.changes import Changes
 from routecast.streams.counts import RouterCounts
 from routecast.streams.deadlines import Deadlines
+from routecast.streams.watch import Watch
 
 if TYPE_CHECKING:
     from routecast.models.events import Outcome
@@ -28,10 +29,11 @@ class Calls:
         service: of the router.
         targets: of the service; calls name them by number.
         load_power: power of the load term in the cost.
-        rng: where the wheel of the round robin begins.
+        rng: where the wheel of the round robin begins, and jitter.
+        longest_open_ms: longest wait of a breaker for a probe.
     """
 
-    def __init__(self, service: str, targets: Sequence[TargetConfig], load_power: float, rng: random.Random) -> None:
+    def __init__(self, service: str, targets: Sequence[TargetConfig], load_power: float, rng: random.Random, longest_open_ms: float) -> None:
         self._service = service
         n = len(targets)
         self.contention = Contention(n, load_power)
@@ -40,6 +42,7 @@ class Calls:
         self._own_since = [0.0] * n
         self.rate = OwnRate()
         self.overlay = Overlay()
+        self.watch = Watch(self.contention, self.overlay, rng, longest_open_ms)
         self._begin()
 
     def _begin(self) -> None:
@@ -48,8 +51,9 @@ class Calls:
         self.changes = Changes()
 
     def begin_anew(self) -> None:
-        """In a forked child: the open calls are the parent's to end."""
+        """In a forked child: the open calls, and what is to be told of them, are the parent's."""
         self._begin()
+        self.watch.begin_anew()
         for i in [i for i, n in enumerate(self.contention.own) for _ in range(n)]:
             self.contention.finished(i)
 
@@ -58,8 +62,9 @@ class Calls:
         self.contention.started(call.index)
         self.changes.add(call.started_at_ms, call.index, 1)
         self.rate.pending += call.attempt == 1
+        self.watch.started(call)
 
-    def ended(self, call: Call, outcome: Outcome, duration_ms: float) -> None:
+    def ended(self, call: Call, outcome: Outcome, duration_ms: float, error_type: str) -> None:
         """A call ended."""
         i, own, now_s = call.index, self.own, call.completed_at_ms / 1000.0
         self.contention.finished(i)
@@ -69,3 +74,15 @@ class Calls:
             observed_ms = duration_ms if outcome == "ok" else duration_ms + _FAILURE_MS
             own.latency_ms[i] = update_peak_ewma(own.latency_ms[i], observed_ms, now_s - self._own_since[i])
             self._own_since[i] = now_s
+        self.watch.ended(call, outcome, error_type)
+
+    def advance(self, now_ms: float) -> None:
+        """Do what is due by now."""
+        self.overlay.expire(now_ms)
+        if now_ms >= self.watch.health.next_ms:
+            self.watch.health.advance(now_ms)
+
+    @property
+    def next_ms(self) -> float:
+        """When something is due that cannot wait, epoch ms."""
+        return min(self.overlay.next_ms, self.watch.health.next_ms)

@@ -33,6 +33,7 @@ LINGER_MS = 50.0
 """Longest time an event waits for company."""
 BATCH = 500
 _CAPACITY = 100_000
+_MOST_ANNOUNCED = 1_000
 _SILENT_S = 10.0
 """Least time between two complaints about lost events."""
 _CALM = frozenset({"ok", "cancelled"})
@@ -72,6 +73,7 @@ class Emitter:
         self.dropped = 0
         self._ids = count(1)
         self._buffer: deque[Event] = deque()
+        self._announced: deque[Event] = deque(maxlen=_MOST_ANNOUNCED)
         self._unreported: set[tuple[str, int]] = set()
         """Calls whose start was lost while their end may still come, a hundred thousand at most."""
         self._taking = threading.Lock()
@@ -123,6 +125,20 @@ class Emitter:
             if urgent or not self._asked:
                 self._asked = True
                 self._wake(urgent)
+
+    def announce(self, event: Event) -> None:
+        """Take what the fleet must know at once, on a topic of its own; the newest thousand are kept. Never blocks, never raises."""
+        self._announced.append(event)
+        if self._wake is not None:
+            self._wake(True)  # noqa: FBT003 - the emitter's callback
+
+    def take_announced(self) -> bytes | None:
+        """What was announced, as one record, or None. What it returns is the caller's to deliver."""
+        events: list[Event] = []
+        with suppress(IndexError):
+            while len(events) < BATCH:
+                events.append(self._announced.popleft())
+        return encode_events(events) if events else None
 
     def started(self, request_id: str, target: str, **fields: Any) -> None:
         """Report that a call began. `fields`: any field of `Started`; a wrong one is logged, not raised."""
@@ -235,6 +251,11 @@ class Emitter:
     def waiting(self) -> int:
         """Events in the buffer."""
         return len(self._buffer)
+
+    @property
+    def announcing(self) -> int:
+        """Announcements that wait."""
+        return len(self._announced)
 
 
 def halves(record: bytes) -> list[bytes]:

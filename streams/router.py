@@ -19,17 +19,16 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from numbers import Real
 from pathlib import Path
-from typing import NamedTuple
 
 from routecast.analytics.balance import POLICIES, Policy, costs_now
-from routecast.analytics.candidates import Candidates, View, bootstrap, candidates, view_of
+from routecast.analytics.candidates import bootstrap, view_of
 from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Target
 from routecast.analytics.overlay import Overlay
 from routecast.models.config import Config
 from routecast.models.decision import Decision
 from routecast.models.details import Details, SubjectDetails
 from routecast.models.errors import ConfigError
-from routecast.models.events import Outcome, RouterStats, Started, Urgency
+from routecast.models.events import Outcome, RouterStats, Started, Tripped, Urgency
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.call import Call, Track
@@ -37,23 +36,11 @@ from routecast.streams.calls import Calls
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
+from routecast.streams.present import Present, prefer
 
-_CLASSES = 512
-"""Classes of requirements whose candidates are kept per snapshot."""
-_PREFERRED_FACTOR = 1.5
 _LONGEST_DEADLINE_MS = 864e5
 _READ_SNAPSHOT = frozenset({"performance", "weighted", "greedy"})
 """Policies that make nothing of an old snapshot."""
-
-
-class _Present(NamedTuple):
-    """All that follows from one snapshot, exchanged as a whole while other threads decide."""
-
-    view: View
-    version: tuple[int, int]
-    plain: Candidates
-    """For requests that ask for nothing."""
-    classes: dict[object, Candidates]
 
 
 class Router:
@@ -82,7 +69,7 @@ class Router:
         self._bootstrap = bootstrap(self._targets)
         self._index = {target.id: i for i, target in enumerate(self._targets)}
         self._lock = threading.Lock()
-        self._calls = Calls(service, self._targets, self._routing.factor_weights.current_load / LOAD_NORM, rng)
+        self._calls = Calls(service, self._targets, self._routing.factor_weights.current_load / LOAD_NORM, rng, config.intervals.health_check_ms)
         self._refreshed_ms = clock.now_ms()
         self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
         self._details: Details | None = None
@@ -129,15 +116,21 @@ class Router:
 
     def _use(self, snapshot: RoutingSnapshot | None, at_ms: float, period_ms: float, own_at_publish: Sequence[int]) -> None:
         self._published = view_of(snapshot, self._targets, self._bootstrap)
-        self._lay()
+        self._calls.watch.heed(self._published.entries, snapshot.routers if snapshot else 1, self.clock.now_ms())
+        self._changed()
         loads = [Target(e.in_flight, e.in_flight_mean, e.capacity, e.service_s) for e in self._published.entries]
         self._calls.contention.take(at_ms, period_ms, loads, own_at_publish)
 
+    def _changed(self) -> None:
+        """What the router knows of its targets changed, seldom: the fleet is told, and the very next decision follows."""
+        for change in self._calls.watch.health.take_news():
+            target = self._targets[change.target].id
+            self.emitter.announce(Tripped(at_ms=self.clock.now_ms(), emitter=self.emitter.name, target=target, state=change.state, reason=change.reason[:256]))
+        self._lay()
+
     def _lay(self) -> None:
-        """Lay what the router itself knows over the snapshot: the very next decision follows."""
-        view = self._calls.overlay.laid_over(self._published)
-        plain = candidates(view, self._routing, NONE, (), self._rng)
-        self._present = _Present(view, view.snapshot.version if view.snapshot else (0, 0), plain, {})
+        """Lay what the router itself knows over the snapshot."""
+        self._present = Present(self._calls.overlay.laid_over(self._published), self._routing, self._rng)
 
     @contextmanager
     def overlaying(self) -> Iterator[Overlay]:
@@ -145,7 +138,7 @@ class Router:
         with self._lock:
             yield self._calls.overlay
             if self._calls.overlay.dirty:
-                self._lay()
+                self._changed()
 
     def apply(self, snapshot: RoutingSnapshot) -> bool:
         """Take a snapshot; whether it is used. A foreign or older one is ignored."""
@@ -162,10 +155,10 @@ class Router:
         if elapsed_s > 0:
             calls.rate.refresh(elapsed_s)
             self._refreshed_ms = now_ms
-        calls.overlay.expire(now_ms)
+        calls.advance(now_ms)
         if calls.overlay.dirty:
-            self._lay()
-        self._refresh_at_ms = min(now_ms + REFRESH_MS, calls.overlay.next_ms)
+            self._changed()
+        self._refresh_at_ms = min(now_ms + REFRESH_MS, calls.next_ms)
         snapshot = self._present.view.snapshot
         calls.contention.refresh(now_ms, calls.rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0)
         self._stale = self._configured_policy[0] in _READ_SNAPSHOT and calls.contention.alone(now_ms)
@@ -181,11 +174,11 @@ class Router:
             with self._lock:
                 self._refresh(self.clock.now_ms())
         present = self._present
-        found = present.plain if requirements is None and not tried else self._candidates(present, requirements or NONE, tried)
+        found = present.plain if requirements is None and not tried else present.candidates(requirements or NONE, tried)
         table = found.table
         costs = costs_now(table, self._calls.own)
         if found.preferred is not None:
-            found, costs = self._prefer(found, found.preferred, costs)
+            found, costs = prefer(found, found.preferred, costs, self._calls.own)
             table = found.table
         position, propensity = self._policy(table, self._calls.own, costs, self._rng)
         i = table.index[position]
@@ -193,28 +186,13 @@ class Router:
         if forced:
             with self._lock:
                 self._calls.counts.reasons[self._policy_name, forced] += 1
+                if found.forced == "probe":
+                    self._calls.watch.probed(i, self.clock.now_ms())
+                    self._lay()
         return Decision(
             config=self._targets[i], policy=self._policy_name, snapshot=present.version, propensity=propensity, candidates=found.mask, forced=forced,
             entry=present.view.entries[i], costs=array("d", costs), position=position, source=found,
         )  # fmt: skip
-
-    def _prefer(self, everyone: Candidates, preferred: Candidates, costs: list[float]) -> tuple[Candidates, list[float]]:
-        """The preferred candidates while their best costs at most 1.5 times the best of the rest, else everyone."""
-        liked = costs_now(preferred.table, self._calls.own)
-        among = set(preferred.table.index)
-        others = [cost for cost, i in zip(costs, everyone.table.index, strict=True) if i not in among]
-        return (preferred, liked) if min(liked) <= _PREFERRED_FACTOR * min(others) else (everyone, costs)
-
-    def _candidates(self, present: _Present, requirements: Requirements, tried: Collection[str]) -> Candidates:
-        key: object = (requirements.key, frozenset(tried)) if tried else requirements.key
-        classes = present.classes
-        found = classes.get(key)
-        if found is None:
-            found = candidates(present.view, self._routing, requirements, tried, self._rng)
-            if len(classes) >= _CLASSES:
-                classes.clear()
-            classes[key] = found
-        return found
 
     def start(
         self, decision: Decision, *, request_id: str = "", attempt: int = 1, deadline_ms: float | None = None, stream: bool = False,
@@ -233,27 +211,31 @@ class Router:
         with self._lock:
             self._calls.started(call)
             if self._calls.overlay.dirty:
-                self._lay()
+                self._changed()
         emitter.emit(event)
         if isinstance(deadline_ms, Real) and 0 <= deadline_ms <= _LONGEST_DEADLINE_MS:
             self._calls.deadlines.add(call.started_s + float(deadline_ms) / 1000.0, call)
         return call
 
-    def ended(self, call: Call, outcome: Outcome, duration_ms: float) -> None:
+    def ended(self, call: Call, outcome: Outcome, duration_ms: float, error_type: str) -> None:
         """Take note that one of this router's calls ended; `Call.finish` calls it."""
         with self._lock:
-            self._calls.ended(call, outcome, duration_ms)
+            self._calls.ended(call, outcome, duration_ms, error_type)
             if self._calls.overlay.dirty:
-                self._lay()
+                self._changed()
 
     def track(self, decision: Decision) -> Track:
         """Context manager, sync and async: `start` on entry, `finish` however the block is left."""
         return Track(self, decision)
 
     def end_overdue(self) -> None:
-        """End calls that are past their deadline with `timeout`; the driver calls this a few times a second."""
+        """End calls past their deadline with `timeout`, count those as failing that hang; the driver calls this a few times a second."""
         for call in self._calls.deadlines.overdue(self.clock.monotonic_s()):
             call.finish("timeout", error_type="timeout")
+        with self._lock:
+            self._calls.watch.blame(self.clock.monotonic_s(), self.clock.now_ms())
+            if self._calls.overlay.dirty:
+                self._changed()
 
     def stats(self) -> RouterStats:
         """What this router did since the last time: its sign of life."""

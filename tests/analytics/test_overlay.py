@@ -78,6 +78,6 @@ def test_the_own_breaker_is_overruled_by_operators_alone(view: Callable[..., Vie
 def test_what_the_fleet_opened_stays_open(view: Callable[..., View]) -> None:
     """A router that ramps up by itself follows the fleet's word."""
     overlay = Overlay()
-    overlay.breaker(0, Own("ok", 0.5))
+    overlay.breaker(0, Own(None, 0.5))
     laid = [overlay.laid_over(view(a=state)).entries[0] for state in ("open", "ok")]
     assert [(entry.state, entry.ramp) for entry in laid] == [("open", 1.0), ("ok", 0.5)]

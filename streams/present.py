@@ -1,0 +1,51 @@
+"""What follows from one snapshot and from what the router itself knows right now: the candidates of every class of requests."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+
+from routecast.analytics.balance import Own, costs_now
+from routecast.analytics.candidates import Candidates, View, candidates
+from routecast.models.config import Routing
+from routecast.models.requirements import NONE, Requirements
+
+_CLASSES = 512
+"""Classes of requirements whose candidates are kept."""
+_PREFERRED_FACTOR = 1.5
+
+
+class Present:
+    """Exchanged as a whole while other threads decide."""
+
+    __slots__ = ("_rng", "_routing", "classes", "plain", "version", "view")
+
+    def __init__(self, view: View, routing: Routing, rng: random.Random) -> None:
+        self.view = view
+        self._routing = routing
+        self._rng = rng
+        self.version = view.snapshot.version if view.snapshot else (0, 0)
+        """(term, seq) of the snapshot; (0, 0): the configuration alone."""
+        self.plain = candidates(view, routing, NONE, (), rng)
+        """For requests that ask for nothing."""
+        self.classes: dict[object, Candidates] = {}
+
+    def candidates(self, requirements: Requirements, tried: Collection[str]) -> Candidates:
+        """For a class of requests that has failed at the targets in `tried`. Raises NoTarget."""
+        key: object = (requirements.key, frozenset(tried)) if tried else requirements.key
+        classes = self.classes
+        found = classes.get(key)
+        if found is None:
+            found = candidates(self.view, self._routing, requirements, tried, self._rng)
+            if len(classes) >= _CLASSES:
+                classes.clear()
+            classes[key] = found
+        return found
+
+
+def prefer(everyone: Candidates, preferred: Candidates, costs: list[float], own: Own) -> tuple[Candidates, list[float]]:
+    """The preferred candidates while their best costs at most 1.5 times the best of the rest, else everyone; with their costs now."""
+    liked = costs_now(preferred.table, own)
+    among = set(preferred.table.index)
+    others = [cost for cost, i in zip(costs, everyone.table.index, strict=True) if i not in among]
+    return (preferred, liked) if min(liked) <= _PREFERRED_FACTOR * min(others) else (everyone, costs)
