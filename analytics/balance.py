@@ -15,7 +15,7 @@ from operator import itemgetter, mul
 
 EXPLORE = 0.01
 """Share of the draws that are uniform over the candidates, so that logs stay usable for off-policy evaluation."""
-_DRAWS = 4
+DRAWS = 4
 _PEAK_TAU_S = 10.0
 
 
@@ -92,7 +92,7 @@ def performance(table: Table, _own: Own, costs: Sequence[float], rng: random.Ran
     else:
         cumulative = table.cumulative
         best = bisect_right(cumulative, draw())
-        for _ in range(_DRAWS - 1):
+        for _ in range(DRAWS - 1):
             other = bisect_right(cumulative, draw())
             if costs[other] < costs[best] or (costs[other] == costs[best] and other < best):
                 best = other
@@ -107,7 +107,7 @@ def least_of_draws(table: Table, costs: Sequence[float], chosen: int) -> float:
     q = sum(compress(weights, map(cost.__le__, costs)))
     if costs.count(cost) > 1:
         q -= sum([weights[i] for i in range(chosen) if costs[i] == cost])
-    drawn = min(1.0, float(q**_DRAWS - max(0.0, q - weights[chosen]) ** _DRAWS))  # q may exceed 1 by rounding
+    drawn = min(1.0, float(q**DRAWS - max(0.0, q - weights[chosen]) ** DRAWS))  # q may exceed 1 by rounding
     return (1.0 - EXPLORE) * drawn + EXPLORE / len(costs) if table.explore else drawn
 
 

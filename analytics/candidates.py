@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from routecast.analytics.availability import USABLE, closed_off, panics, probes, reopened, usable
-from routecast.analytics.balance import Table
+from routecast.analytics.balance import DRAWS, EXPLORE, Table
+from routecast.analytics.newcomers import capped_scores, capped_shares, welcomed
 from routecast.models.config import Routing, TargetConfig
 from routecast.models.decision import Decision, Explanation
 from routecast.models.errors import NoTarget
@@ -23,6 +24,8 @@ IN_TIME_URGENT = 0.99
 _LEAST_N = 10
 _FLOOR = 0.02
 _REQUIREMENTS_NORM = 0.15
+_LEAST_COST = 0.01
+"""Of the average request's, for a class that costs less."""
 
 
 class View(NamedTuple):
@@ -66,13 +69,17 @@ class Candidates:
         order = list(chosen)
         rng.shuffle(order)
         entries = [view.entries[i] for i in order]
+        new, cap, explore = [entry.newcomer for entry in entries], routing.newcomer_share, requirements.urgency != "high"
+        shares = [max(entry.share * entry.ramp, _FLOOR * entry.ramp / len(view.entries)) for entry in entries]
+        self.costs = [cost_of(entry, fitness[i].factor, view, routing, requirements) for entry, i in zip(entries, order, strict=True)]
+        """Of each candidate before its load term; the table holds those with which newcomers are tried."""
         self.table = Table(
             order,
-            [_cost(entry, fitness[i].factor, routing, requirements) for entry, i in zip(entries, order, strict=True)],
-            [max(entry.share * entry.ramp, _FLOOR * entry.ramp / len(view.entries)) for entry in entries],
-            [entry.score * entry.weight * entry.ramp for entry in entries],
+            welcomed(self.costs, new),
+            capped_shares(shares, new, cap, DRAWS, EXPLORE if explore else 0.0),
+            capped_scores([entry.score * entry.weight * entry.ramp for entry in entries], new, cap),
             [weighted_factors(entry, fitness[i].factor, routing) for entry, i in zip(entries, order, strict=True)],
-            explore=requirements.urgency != "high",
+            explore=explore,
         )
         self.mask = f"{sum(1 << view.bits[i] for i in order):x}"
         self.preferred: Candidates | None = None
@@ -104,6 +111,8 @@ def candidates(view: View, routing: Routing, requirements: Requirements, tried: 
     if not qualified and requirements.strict:
         raise NoTarget(routing_service(view), {t.id: why_not(view, i, tried, fitness[i], requirements) for i, t in enumerate(view.targets)})
     chosen = qualified or healthy or untried
+    if qualified and not requirements.strict and all(view.entries[i].newcomer for i in qualified):
+        qualified, chosen = [], healthy  # what alone qualifies because nothing is known of it must not get everything
     forced = "fallback" if not healthy else "unmet" if not qualified else "panic" if panic else "urgent" if requirements.urgency == "high" else ""
     if view.probe is not None and not tried and probes(view, requirements, [i for i in untried if not fitness[i].unmet]):
         return Candidates(view, routing, requirements, [view.probe], fitness, "probe", rng)
@@ -130,10 +139,11 @@ def judge(view: View, i: int, requirements: Requirements) -> Fitness:
     factor, unmet, unknown = 1.0, list[str](), list[str]()
     deadline_ms = requirements.rounded_deadline_ms
     if deadline_ms is not None:
-        if not entry.ttft_ms:
+        if not entry.ttft_ms or entry.newcomer:
             unknown.append("response time")
-        else:
-            probability = in_time(entry, deadline_ms, expected_output(view.snapshot, requirements))
+        if entry.ttft_ms:
+            left_ms = deadline_ms - region_offset_ms(entry, requirements)
+            probability = in_time(entry, left_ms, expected_output(view.snapshot, requirements))
             factor *= probability
             if probability < (IN_TIME_URGENT if requirements.urgency == "high" else IN_TIME):
                 unmet.append(f"in time with only {probability:.0%} probability")
@@ -190,10 +200,28 @@ def weighted_factors(entry: TargetScore, requirements_factor: float, routing: Ro
     return sum(weight * factor for weight, factor in parts)
 
 
-def _cost(entry: TargetScore, factor: float, routing: Routing, requirements: Requirements) -> float:
+def region_offset_ms(entry: TargetScore, requirements: Requirements) -> float:
+    """What the time to first chunk differs by for callers of this region, ms; 0 where nothing is known of it."""
+    return entry.regions_ms.get(requirements.caller_region, 0.0) if requirements.caller_region else 0.0
+
+
+def extra_time_s(entry: TargetScore, output_tokens: float, requirements: Requirements) -> float:
+    """What a request of this class takes longer than the average one (`output_tokens` are the average's), seconds; may be negative.
+
+    Where a target never streamed nobody knows what a token takes, and complexity leaves the time as it is.
+    """
+    tpot_ms = sum(entry.tpot_ms) / len(entry.tpot_ms) if entry.tpot_ms else 0.0
+    return (region_offset_ms(entry, requirements) + (token_scale(requirements) - 1.0) * output_tokens * tpot_ms) / 1000.0
+
+
+def cost_of(entry: TargetScore, factor: float, view: View, routing: Routing, requirements: Requirements) -> float:
+    """Expected cost for a class of requests, seconds before the load term, > 0."""
     usd = routing.usd_per_second
-    extra_price = entry.usd / usd if usd > 0 and requirements.urgency == "low" else 0.0
-    return (entry.cost_s + extra_price) * (1.0 + routing.factor_weights.requirements / _REQUIREMENTS_NORM * (1.0 - factor))
+    scale = token_scale(requirements)
+    extra_price = entry.usd / usd * (scale * (2.0 if requirements.urgency == "low" else 1.0) - 1.0) if usd > 0 else 0.0
+    extra_s = extra_time_s(entry, view.snapshot.output_tokens if view.snapshot else 0.0, requirements)
+    cost_s = max(_LEAST_COST * entry.cost_s, entry.cost_s + extra_price + extra_s)
+    return cost_s * (1.0 + routing.factor_weights.requirements / _REQUIREMENTS_NORM * (1.0 - factor))
 
 
 def why_not(view: View, i: int, tried: Collection[str], fitness: Fitness, requirements: Requirements) -> str:
@@ -218,7 +246,7 @@ def bootstrap(targets: Sequence[TargetConfig]) -> list[TargetScore]:
     return [
         TargetScore(
             id=t.id, time_s=1.0, service_s=1.0, capacity=float(t.capacity or 4), share=min(1.0, t.weight / total), in_flight=0.0, in_flight_mean=0.0,
-            cost_s=1.0, success=0.5, fail_s=1.0, quality=t.quality_prior, weight=t.weight, score=0.5, history=0.5, real_time=0.5,
+            cost_s=1.0, success=0.5, fail_s=1.0, quality=t.quality_prior, weight=t.weight, score=0.5, history=0.5, real_time=0.5, newcomer=True,
         )
         for t in targets
     ]  # fmt: skip

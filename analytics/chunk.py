@@ -42,7 +42,7 @@ class Chunk:
     def restore_totals(self, row: TotalsRow) -> None:
         """Begin with the totals of a row."""
         self.fence, self.dirty = row.fence, False
-        self.targets = {totals.target: replace(totals) for totals in row.targets}
+        self.targets = {totals.target: replace(totals, regions=[replace(tally) for tally in totals.regions]) for totals in row.targets}
 
     def restore_pane(self, row: PaneRow) -> None:
         """Begin with this pane as its row tells it."""

@@ -13,7 +13,7 @@ from routecast.analytics.columns import Ints
 from routecast.analytics.figures import Floats, details_of, quantiles_ms
 from routecast.analytics.history import History, Window
 from routecast.analytics.merge import Merge
-from routecast.analytics.snapshot import Quantiles
+from routecast.analytics.quantiles import Quantiles
 from routecast.analytics.window import WindowStats
 from routecast.models.config import Config
 from routecast.models.details import Details, OutcomesTotal, SubjectDetails, WindowDetails, WindowName

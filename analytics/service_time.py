@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -91,6 +92,12 @@ class ServiceTime:
         weight = 1.0 / learning_rate - 1.0
         shrunk = np.where(known, (e + weight * prior) / np.maximum(n + weight, _LEAST_N), prior)
         return np.exp(shrunk + variance / 2)
+
+
+def model_numbers(models: Sequence[str]) -> Ints:
+    """A number for each model, equal for equal ones."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(model, len(numbers)) for model in models], np.int64)
 
 
 def pooled_variance(fit: Fit) -> float:

@@ -6,8 +6,13 @@ utilisation and the common multiplier is found by bisection.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from routecast.models.config import TargetConfig
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +47,11 @@ def planned_shares(rate_per_s: float, cost_s: Floats, service_s: Floats, capacit
     planned = _between(_shares_at(np.exp(low), table, per_rho, most), _shares_at(np.exp(high), table, per_rho, most))
     shares: Floats = planned / planned.sum()
     return shares
+
+
+def limits_per_s(targets: Sequence[TargetConfig], tokens: float) -> Floats:
+    """Requests per second that each target's configured rate limits allow, at so many tokens a request; inf where there is none."""
+    return np.array([min(t.requests_per_min or math.inf, (t.tokens_per_min or math.inf) / max(1.0, tokens)) / 60 for t in targets])
 
 
 def _between(below: Floats, above: Floats) -> Floats:

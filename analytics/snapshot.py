@@ -20,11 +20,15 @@ from routecast.analytics.cost import Estimates, Weights, expected_cost
 from routecast.analytics.health import Health
 from routecast.analytics.horizon import Evidence, Horizon, evidence_of
 from routecast.analytics.merge import Merge, SlotNews
+from routecast.analytics.newcomers import newcomers
 from routecast.analytics.observation import SURGE_WINDOW_MS, Observation
+from routecast.analytics.price import EffectivePrice
+from routecast.analytics.quantiles import Quantiles, to_publish
 from routecast.analytics.rate import ArrivalRate, MeanInFlight, MinuteUse
+from routecast.analytics.regions import RegionOffsets
 from routecast.analytics.score import current_load, performance_score
-from routecast.analytics.service_time import ServiceTime, pooled_variance
-from routecast.analytics.shares import planned_shares
+from routecast.analytics.service_time import ServiceTime, model_numbers, pooled_variance
+from routecast.analytics.shares import limits_per_s, planned_shares
 from routecast.analytics.tokens import ExpectedTokens
 from routecast.analytics.totals import difference
 from routecast.models.config import Config, TargetConfig
@@ -42,11 +46,7 @@ _ALARMING = 4
 """New failures of one target that are published at once."""
 
 
-class Quantiles(NamedTuple):
-    """Published quantiles of one target, ms, at `models.snapshot.QUANTILES`."""
-
-    ttft_ms: tuple[float, ...] = ()
-    tpot_ms: tuple[float, ...] = ()
+_NO_TOTALS = TargetTotals("")
 
 
 class Tick(NamedTuple):
@@ -71,6 +71,7 @@ class _Plan(NamedTuple):
     oldest_open_ms: Floats
     headroom: Floats
     variance: float
+    newcomer: list[bool]
 
 
 class ServiceAnalyst:
@@ -96,12 +97,14 @@ class ServiceAnalyst:
         self._arrivals = ArrivalRate()
         self._mean_in_flight = MeanInFlight()
         self._use = MinuteUse()
-        self._tokens = ExpectedTokens()
+        self._tokens, self._price, self._regions = ExpectedTokens(), EffectivePrice(), RegionOffsets()
         self._published, self._at_ms = dict[str, float](), 0.0
         self.drained: AbstractSet[str] = frozenset()
         """Targets that operators took out of rotation."""
         self.weights: Mapping[str, float] = {}
         """Weights that operators set; they win over the configured ones."""
+        self.policy = ""
+        """The policy that operators set; empty: the configured one."""
         self._grow(list(config.targets_of(service)))
 
     def _grow(self, targets: list[TargetConfig]) -> None:
@@ -109,7 +112,7 @@ class ServiceAnalyst:
             self._index[target.id] = len(self._targets)
             self._targets.append(target)
         n = len(self._targets)
-        for part in (self._observed, self._capacity, self._service_time, self._steady, self._minute, self._history, self._health):
+        for part in (self._observed, self._capacity, self._service_time, self._steady, self._minute, self._history, self._health, self._price, self._regions):
             part.grow(n)
 
     def discover(self, totals: Mapping[str, TargetTotals]) -> None:
@@ -124,6 +127,7 @@ class ServiceAnalyst:
             "self": self, "observed": self._observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
             "minute": self._minute, "history": self._history, "health": self._health, "cusum": self._health.cusum, "arrivals": self._arrivals,
             "mean_in_flight": self._mean_in_flight, "use": self._use, "tokens": self._tokens,
+            "price": self._price, "regions": self._regions,
         }  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -187,6 +191,8 @@ class ServiceAnalyst:
         for horizon in (self._steady, self._minute, self._history):
             horizon.update(elapsed_s, evidence)
         self._tokens.update(elapsed_s, new)
+        self._price.update(elapsed_s, new, self._targets)
+        self._regions.update(elapsed_s, new)
         arrived = sum(item.first_attempts for item in new)
         if self._surging(at_ms):
             self._arrivals.jump((self._observed.arrivals(at_ms) or 0) / (SURGE_WINDOW_MS / 1000))
@@ -204,29 +210,31 @@ class ServiceAnalyst:
         variance = pooled_variance(fit)
         sd = np.full(len(self._targets), math.sqrt(variance))
         self._service_time.restart(fit, sd, factors.history / max(1e-6, factors.real_time))
-        service_s = self._service_time.estimate(fit, variance, self._adaptive.learning_rate, self._models())
-        prior_weight = 1.0 / self._adaptive.learning_rate - 1.0
+        service_s = self._service_time.estimate(fit, variance, self._adaptive.learning_rate, model_numbers([t.model for t in self._targets]))
+        prior_weight = self._adaptive.prior_weight
         estimates = Estimates(
             time_s=service_s,
             success=self._steady.success(prior_weight),
             fail_s=self._steady.fail_s(service_s),
             quality=self._steady.quality(np.array([t.quality_prior for t in self._targets]), prior_weight),
-            usd=self._prices(),
+            usd=self._price.usd(self._targets, self._tokens.input, self._tokens.output, prior_weight),
         )
         usd = self._routing.usd_per_second
         cost_s = expected_cost(estimates, self.score_weights, 1.0 / usd if usd > 0 else 0.0)
-        limits = self._limits()
+        limits = limits_per_s(self._targets, self._tokens.input + self._tokens.output)
+        new_here = newcomers([self._totals.get(t.id, _NO_TOTALS) for t in self._targets], prior_weight)
+        capped = np.where(new_here, np.minimum(limits, max(_NEXT_TO_NOTHING, self._routing.newcomer_share * self._arrivals.per_s)), limits)
         drained = np.array([t.id in self.drained for t in self._targets], bool)
         if drained.all():
             drained[:] = False
-        share = planned_shares(self._arrivals.per_s, cost_s, service_s, fit.capacity, np.where(drained, _NEXT_TO_NOTHING, limits))
+        share = planned_shares(self._arrivals.per_s, cost_s, service_s, fit.capacity, np.where(drained, _NEXT_TO_NOTHING, capped))
         slots = range(int(at_ms - elapsed_s * 1000) // SLOT_MS * SLOT_MS + SLOT_MS, int(at_ms) + 1, SLOT_MS)
         now = self._observed.load.in_flight().astype(float)
         mean = self._observed.load.in_flight_at(slots).mean(axis=1) if slots else now
         headroom = np.clip(1.0 - self._use.update(elapsed_s, np.array([item.started for item in new], float)) / limits, 0.0, 1.0)
         return _Plan(
             service_s, fit.capacity, estimates, cost_s, share, now, self._mean_in_flight.update(elapsed_s, mean),
-            self._observed.load.oldest_open_ms(at_ms), headroom, variance,
+            self._observed.load.oldest_open_ms(at_ms), headroom, variance, new_here,
         )  # fmt: skip
 
     def _publish(self, tick: Tick, plan: _Plan, quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
@@ -237,7 +245,7 @@ class ServiceAnalyst:
         long, minute = (self._score_of(horizon, plan, reference) for horizon in (self._history, self._minute))
         load = current_load(plan.in_flight_mean, plan.capacity)
         ramp = self._health.ramp(tick.at_ms)
-        nothing = Quantiles()
+        shown = to_publish(self._targets, plan.newcomer, quantiles)
         targets = tuple(
             TargetScore(
                 id=target.id, state="drained" if target.id in self.drained else self._health.states[i], ramp=_r(ramp[i]),
@@ -248,13 +256,15 @@ class ServiceAnalyst:
                 usd=_r(e.usd[i]), headroom=_r(plan.headroom[i]),
                 weight=self.weights.get(target.id, target.weight), score=_r(scores[i]), load=_r(load[i]), history=_r(long[i]),
                 real_time=_r(minute[i]), n=_r(self._steady.n[i]),
-                ttft_ms=quantiles.get(target.id, nothing).ttft_ms, tpot_ms=quantiles.get(target.id, nothing).tpot_ms,
+                ttft_ms=shown[i].ttft_ms, tpot_ms=shown[i].tpot_ms, newcomer=plan.newcomer[i],
+                regions_ms={region: _r(ms) for region, ms in self._regions.offsets_ms(i, self._adaptive.prior_weight).items()},
             )
             for i, target in enumerate(self._targets)
         )  # fmt: skip
         return RoutingSnapshot(
             service=self.service, term=tick.term, seq=tick.seq, at_ms=tick.at_ms, period_ms=self._period_ms, rate_per_s=_r(self._arrivals.per_s),
-            routers=tick.routers, t_ref_s=_r(reference), output_tokens=_r(self._tokens.output), input_tokens=_r(self._tokens.input), targets=targets,
+            routers=tick.routers, t_ref_s=_r(reference), output_tokens=_r(self._tokens.output), input_tokens=_r(self._tokens.input), policy=self.policy,
+            targets=targets,
         )  # fmt: skip
 
     @property
@@ -265,7 +275,7 @@ class ServiceAnalyst:
 
     def _score_of(self, horizon: Horizon, plan: _Plan, reference: float) -> Floats:
         e = plan.estimates
-        prior_weight = 1.0 / self._adaptive.learning_rate - 1.0
+        prior_weight = self._adaptive.prior_weight
         return performance_score(
             horizon.time_s(plan.variance, e.time_s), horizon.success(prior_weight), horizon.quality(e.quality, prior_weight), reference, self.score_weights
         )
@@ -276,19 +286,6 @@ class ServiceAnalyst:
         if abs(share - last) >= self._adaptive.adaptation_threshold * last:
             self._published[target] = last = share
         return last
-
-    def _models(self) -> NDArray[np.int64]:
-        numbers: dict[str, int] = {}
-        return np.array([numbers.setdefault(t.model, len(numbers)) for t in self._targets], np.int64)
-
-    def _prices(self) -> Floats:
-        tokens_in, tokens_out = self._tokens.input, self._tokens.output
-        return np.array([(tokens_in * t.input_usd_per_mtok + tokens_out * t.output_usd_per_mtok) / 1e6 for t in self._targets])
-
-    def _limits(self) -> Floats:
-        """Requests per second that each target's configured rate limits allow."""
-        tokens = max(1.0, self._tokens.input + self._tokens.output)
-        return np.array([min(t.requests_per_min or math.inf, (t.tokens_per_min or math.inf) / tokens) / 60 for t in self._targets])
 
 
 def _configured(t: TargetTotals) -> TargetConfig:

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
+from operator import add, attrgetter, sub
+from typing import Any
 
-from routecast.analytics.pane import MILLION
+from routecast.analytics.pane import LEAST_MS, MILLION
 from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Started
-from routecast.models.rows import TargetTotals
+from routecast.models.rows import MOST_REGIONS, RegionTally, TargetTotals
 
 _LABELS = ("target", "provider", "model", "service", "region")
-_SUMS = tuple(name for name in TargetTotals.__struct_fields__ if name not in _LABELS)
+_SUMS = tuple(name for name in TargetTotals.__struct_fields__ if name not in {*_LABELS, "regions"})
+_sums: Callable[[TargetTotals], tuple[int, ...]] = attrgetter(*_SUMS)
+_NOTHING = TargetTotals("")
 
 
 def add_totals(left: TargetTotals, right: TargetTotals) -> TargetTotals:
     """The sum of two totals of one target; a label that only one knows is kept."""
     labels = (getattr(left, name) or getattr(right, name) for name in _LABELS)
-    return TargetTotals(*labels, *(getattr(left, name) + getattr(right, name) for name in _SUMS))
+    figures: tuple[Any, ...] = (*labels, *map(add, _sums(left), _sums(right)), _regions(left, right, 1))
+    return TargetTotals(*figures)
+
+
+def _regions(left: TargetTotals, right: TargetTotals, sign: int) -> list[RegionTally]:
+    """Left ± right, by the name of the region."""
+    if not left.regions and not right.regions:
+        return []
+    sums = {tally.region: (tally.n, tally.sum_ln) for tally in left.regions}
+    for tally in right.regions:
+        n, sum_ln = sums.get(tally.region, (0, 0))
+        sums[tally.region] = (n + sign * tally.n, sum_ln + sign * tally.sum_ln)
+    return [RegionTally(region, *sums[region]) for region in sorted(sums)]
 
 
 def difference(now: TargetTotals | None, before: TargetTotals | None) -> TargetTotals:
     """What is new; all 0 for a target of which nothing is known."""
-    new = TargetTotals(now.target if now is not None else "")
-    if now is not None:
-        for name in _SUMS:
-            setattr(new, name, getattr(now, name) - (getattr(before, name) if before else 0))
-    return new
+    if now is None:
+        return TargetTotals("")
+    before = before or _NOTHING
+    figures: tuple[Any, ...] = (now.target, "", "", "", "", *map(sub, _sums(now), _sums(before)), _regions(now, before, -1))
+    return TargetTotals(*figures)
 
 
 def label(totals: TargetTotals, event: Started | Completed) -> None:
@@ -59,8 +76,28 @@ def book(totals: TargetTotals, event: Completed, us: int) -> None:
         totals.output_tokens += tokens
     if event.cost_usd is not None:
         totals.cost_micro_usd += round(event.cost_usd * MILLION)
+        totals.cost_n += 1
+        totals.cost_input_tokens += event.input_tokens or 0
+        totals.cost_output_tokens += tokens or 0
+    if event.caller_region:
+        _book_region(totals, event)
     if event.quality is not None or event.satisfaction is not None:
         judge(totals, event)
+
+
+def _book_region(totals: TargetTotals, event: Completed) -> None:
+    """Count the time to the first chunk, or where nothing was streamed, of the whole answer, for the caller's region."""
+    first_ms = event.ttft_ms if event.ttft_ms is not None else event.duration_ms if event.outcome == "ok" else None
+    if first_ms is None:
+        return
+    tally = next((tally for tally in totals.regions if tally.region == event.caller_region), None)
+    if tally is None:
+        if len(totals.regions) >= MOST_REGIONS:
+            return
+        tally = RegionTally(event.caller_region)
+        totals.regions.append(tally)
+    tally.n += 1
+    tally.sum_ln += round(math.log(max(LEAST_MS, first_ms)) * MILLION)
 
 
 def _book_failure(totals: TargetTotals, event: Completed, us: int) -> None:

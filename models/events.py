@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType
 
 import msgspec
 
+from routecast.models.config import Policy
+
 TargetId = NewType("TargetId", str)
 """One routable deployment: it has a provider, a model, a service and a region."""
 
@@ -157,11 +159,22 @@ class Tripped(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
 
 
 class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.control", gc=False):
-    """An operator's word about one target."""
+    """An operator's word: about one target, or with `set_policy` about a service."""
 
-    target: Text
-    action: Literal["drain", "resume", "set_weight"]
+    target: Label = ""
+    """Empty where the word is about a service."""
+    action: Literal["drain", "resume", "set_weight", "set_policy"]
     weight: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
+    """Of `set_weight`; None: as configured."""
+    service: Label = ""
+    """Of `set_policy`; empty: all services."""
+    policy: Policy | None = None
+    """Of `set_policy`; None: as configured."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether it names a target exactly where it must."""
+        return (self.action == "set_policy") != bool(self.target)
 
 
 class Marker(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="marker", gc=False):

@@ -14,6 +14,8 @@ SLOTS = PANE_MS // SLOT_MS
 KEPT_MS = 600_000
 """How long panes are kept behind the partition's watermark."""
 CHUNK_TARGETS = 256
+MOST_REGIONS = 8
+"""Regions of callers that are told apart at one target; further ones are not counted."""
 
 
 class Tally(msgspec.Struct, array_like=True, gc=False):
@@ -82,6 +84,14 @@ class PaneRow(msgspec.Struct, array_like=True, gc=False):
     targets: list[TargetPane]
 
 
+class RegionTally(msgspec.Struct, array_like=True, gc=False):
+    """Times to first chunk of one target, as callers of one region measured them."""
+
+    region: str
+    n: int = 0
+    sum_ln: int = 0
+
+
 class TargetTotals(msgspec.Struct, array_like=True, gc=False):
     """Eternal sums of one target in one partition: they survive everything."""
 
@@ -115,6 +125,12 @@ class TargetTotals(msgspec.Struct, array_like=True, gc=False):
     quality_sum: int = 0
     satisfaction_n: int = 0
     satisfaction_sum: int = 0
+    cost_n: int = 0
+    """Requests whose cost was reported; the tokens below are theirs."""
+    cost_input_tokens: int = 0
+    cost_output_tokens: int = 0
+    regions: list[RegionTally] = []
+    """Of the first `MOST_REGIONS` regions of callers that this partition saw."""
 
     @property
     def failed(self) -> int:

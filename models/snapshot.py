@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from routecast.models.errors import DecodeError
+from routecast.models.rows import MOST_REGIONS
 
 State = Literal["ok", "degraded", "open", "recovering", "rate_limited", "drained", "unknown"]
 
@@ -18,6 +19,8 @@ _SMALLEST, _LARGEST = 1e-9, 1e9
 """Bounds of what is divided by and multiplied with, so that no product overflows."""
 _LATEST_MS = 1e14
 _LONGEST_PERIOD_MS = 3.6e6
+_LONGEST_MS = 864e5
+_LONGEST_NAME = 256
 
 
 class TargetScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -50,7 +53,7 @@ class TargetScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     quality_n: float = 0.0
     """Quality observations behind `quality`; 0 = the configured prior."""
     usd: float = 0.0
-    """Expected price of an average request, USD."""
+    """Expected price of an average request, USD: the configured one, corrected by what requests were reported to cost."""
     headroom: float = 1.0
     """0..1: free part of its rate limits."""
     weight: float = 1.0
@@ -65,6 +68,10 @@ class TargetScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """Quantiles of the time to first chunk at `QUANTILES`; where a target never streamed, of the whole duration. Empty: no evidence."""
     tpot_ms: tuple[float, ...] = ()
     """Quantiles of the time per output token; empty where a target never streamed."""
+    newcomer: bool = False
+    """Next to nothing is known of it, and much of the others: its share is capped, its quantiles are those of the same model elsewhere."""
+    regions_ms: dict[str, float] = {}
+    """By region of the caller: what the time to first chunk differs by from that of all callers, ms. At most eight."""
 
 
 class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -83,6 +90,8 @@ class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     output_tokens: float = 0.0
     """Expected output tokens of a request; 0 = unknown."""
     input_tokens: float = 0.0
+    policy: str = ""
+    """The policy that operators set; empty: each router's configured one."""
     targets: tuple[TargetScore, ...]
 
     @property
@@ -116,6 +125,8 @@ def decode_snapshot(data: bytes) -> RoutingSnapshot:
     figures = (snapshot.rate_per_s, snapshot.routers, snapshot.t_ref_s, snapshot.output_tokens, snapshot.input_tokens)
     if not (0 <= snapshot.at_ms <= _LATEST_MS and 0 < snapshot.period_ms <= _LONGEST_PERIOD_MS and all(0 <= v < _LARGEST for v in figures)):
         raise DecodeError(f"snapshot of service {snapshot.service!r}: time, period, rate, routers, reference or tokens out of range")
+    if len(snapshot.policy) > _LONGEST_NAME:
+        raise DecodeError(f"snapshot of service {snapshot.service!r}: the name of its policy is longer than {_LONGEST_NAME} characters")
     return snapshot
 
 
@@ -125,6 +136,8 @@ def _check(service: str, target: TargetScore) -> None:
     others = (target.in_flight, target.in_flight_mean, target.oldest_open_ms, target.fail_s, target.quality_n, target.usd, target.weight, target.n)
     if not (all(_SMALLEST < v < _LARGEST for v in positive) and all(0 <= v <= 1 for v in ratios) and all(0 <= v < _LARGEST for v in others)):
         raise DecodeError(f"snapshot of service {service!r}: target {target.id!r} has a figure out of range")
+    if len(target.regions_ms) > MOST_REGIONS or not all(abs(ms) <= _LONGEST_MS and len(name) <= _LONGEST_NAME for name, ms in target.regions_ms.items()):
+        raise DecodeError(f"snapshot of service {service!r}: {target.id!r} has offsets of regions out of range, or more than {MOST_REGIONS}")
     for quantiles in (target.ttft_ms, target.tpot_ms):
         if quantiles and (len(quantiles) != len(QUANTILES) or quantiles[0] < 0 or list(quantiles) != sorted(quantiles)):
             raise DecodeError(f"snapshot of service {service!r}: quantiles of {target.id!r} must be {len(QUANTILES)} rising values from 0 on, or none")

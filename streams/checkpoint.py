@@ -22,6 +22,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     control: int
     drained: list[str]
     weights: dict[str, float]
+    policies: dict[str, str] = {}
+    """By service; "" stands for all."""
     details_ms: float
     quantiles: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
     services: dict[str, dict[str, Any]]

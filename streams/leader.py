@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from routecast.analytics.details import DetailsBuilder
 from routecast.analytics.merge import Merge
-from routecast.analytics.snapshot import Quantiles, ServiceAnalyst, Tick
+from routecast.analytics.quantiles import Quantiles
+from routecast.analytics.snapshot import ServiceAnalyst, Tick
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
 from routecast.models.events import Control, decode_events
@@ -46,7 +47,7 @@ def word_of(value: bytes) -> tuple[Control | None, str]:
     words = [event for event in events if isinstance(event, Control)]
     if bad or len(words) != 1:
         return None, bad[0].reason if bad else f"{len(words)} words about targets, not one"
-    return words[0], ""
+    return (words[0], "") if words[0].sound else (None, f"action {words[0].action!r} with target {words[0].target!r}: only `set_policy` goes without one")
 
 
 class Leader:
@@ -72,7 +73,7 @@ class Leader:
         self._details = DetailsBuilder(config)
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
         self._control = -1
-        self._drained, self._weights = set[str](), dict[str, float]()
+        self._drained, self._weights, self._policies = set[str](), dict[str, float](), dict[str, str]()
         self._looks: list[Look] = []
         self._began: Beginning | None = Beginning(look=self._look_at(now_ms), resumed=(checkpoint.term, checkpoint.seq) if checkpoint else None)
         if checkpoint is not None:
@@ -83,6 +84,7 @@ class Leader:
         self._details_ms = checkpoint.details_ms
         self._details.quantiles = {name: Quantiles(*quantiles) for name, quantiles in checkpoint.quantiles.items()}
         self._control, self._drained, self._weights = checkpoint.control, set(checkpoint.drained), dict(checkpoint.weights)
+        self._policies = dict(checkpoint.policies)
         if checkpoint.term == self._term:
             self._seq, self._tick_ms, self._began = checkpoint.seq, checkpoint.at_ms, None
 
@@ -107,16 +109,31 @@ class Leader:
         self._control = offset
         if word is None:
             return False
-        before = (set(self._drained), dict(self._weights))
+        before = (set(self._drained), dict(self._weights), dict(self._policies))
+        self._follow(word)
+        return before != (self._drained, self._weights, self._policies)
+
+    def _follow(self, word: Control) -> None:
         if word.action == "drain":
             self._drained.add(word.target)
         elif word.action == "resume":
             self._drained.discard(word.target)
+        elif word.action == "set_policy":
+            self._switch(word)
         elif word.weight is None:
             self._weights.pop(word.target, None)
         else:
             self._weights[word.target] = word.weight
-        return before != (self._drained, self._weights)
+
+    def _switch(self, word: Control) -> None:
+        """The newest word counts: one about all services takes back what was said of any."""
+        if not word.service:
+            self._policies.clear()
+        self._policies.pop(word.service, None)
+        if word.policy is not None:
+            self._policies[word.service] = word.policy
+        elif word.service and "" in self._policies:
+            self._policies[word.service] = ""
 
     @property
     def control(self) -> int:
@@ -169,6 +186,7 @@ class Leader:
 
     def _snapshot(self, analyst: ServiceAnalyst, tick: Tick) -> bytes:
         analyst.drained, analyst.weights = self._drained, self._weights
+        analyst.policy = self._policies.get(analyst.service, self._policies.get("", ""))
         return encode_snapshot(analyst.tick(tick, self._totals, self._details.quantiles))
 
     def _detail(self, now_ms: float) -> list[Message]:
@@ -180,7 +198,8 @@ class Leader:
         """Where this leader is, to be published after the messages of the last tick."""
         checkpoint = Checkpoint(
             term=self._term, seq=self._seq, at_ms=self._tick_ms, config_version=self._config.version, offsets=self._merge.offsets, control=self._control,
-            drained=sorted(self._drained), weights=dict(sorted(self._weights.items())), details_ms=self._details_ms,
+            drained=sorted(self._drained), weights=dict(sorted(self._weights.items())), policies=dict(sorted(self._policies.items())),
+            details_ms=self._details_ms,
             quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._details.quantiles.items())},
             services={service: analyst.state() for service, analyst in self._analysts.items()},
         )  # fmt: skip

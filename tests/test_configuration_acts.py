@@ -114,6 +114,7 @@ ACTS: list[tuple[str, Any, set[str], set[str]]] = [
         {"state", "ramp", "n", "success", "quality_n", "time_s", "service_s", "fail_s", "capacity", "load", *FIGURES},
     ),
     ("routing.objective.success_ratio", 0.8, {"states"}, {"state"}),
+    ("routing.newcomer_share", 0.9, set(), set()),  # all three begin together: tests/test_cold_start.py has a newcomer
     ("adaptive.enabled", False, {"policy"}, {"drawn"}),
     ("adaptive.learning_rate", 1.0, {"success", "service_s", "time_s"}, {*FIGURES, "fail_s", "quality"}),
     ("adaptive.adaptation_threshold", 0.9, {"share"}, {"drawn"}),
