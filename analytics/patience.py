@@ -64,11 +64,11 @@ def limited(entry: TargetScore) -> bool:
     return entry.state == "rate_limited" or (entry.state in _SERVES and entry.headroom <= 0)
 
 
-def full(target: TargetConfig, entry: TargetScore, utilisation: float, overflow: Overflow) -> bool:
-    """Whether one more request would only wait there: in flight (n̂ + 1 = u·ĉ) beyond `limit` times what it serves at once.
+def full(target: TargetConfig, entry: TargetScore, load: float, overflow: Overflow) -> bool:
+    """Whether one more request would only wait there: `load`, in flight with it, is beyond `limit` times what the target serves at once.
 
     A fitted capacity is only the most that was seen where a target has no queue, so it counts with a larger factor and with evidence.
     """
     if target.capacity is not None:
-        return utilisation * entry.capacity > max(1.0, overflow.limit * target.capacity)
-    return entry.n >= _LEAST_N and utilisation > max(1.0 / entry.capacity, overflow.fitted_limit)
+        return load > overflow.limit * target.capacity
+    return entry.n >= _LEAST_N and load > overflow.fitted_limit * entry.capacity

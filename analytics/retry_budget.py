@@ -11,31 +11,34 @@ import math
 TAU_S = 10.0
 """Deposits fade with this time constant: a quiet hour must not pay for a storm."""
 _REFILL_S = 60.0
+_KEPT = 2.0
+"""Deposits worth so many extra attempts do not fade: requests that come rarely pay for one too."""
 _NOTHING = 1e-9
 
 
 class RetryBudget:
     """Every request deposits `ratio` of its size, every extra attempt withdraws its whole size.
 
-    Over any stretch of time withdrawals are at most `ratio` × deposits + `reserve` × (1 + minutes). Memory: four numbers.
+    Over any stretch of time withdrawals are at most `ratio` × deposits + `reserve` × (1 + minutes). Memory: six numbers.
 
     Args:
         ratio: extra load allowed on average, 0..1.
         reserve: what may be withdrawn without deposits; it comes back within a minute, so that rare requests can be retried too.
     """
 
-    __slots__ = ("_at_s", "_earned", "_free", "_ratio", "_reserve")
+    __slots__ = ("_at_s", "_earned", "_free", "_kept", "_ratio", "_reserve")
 
     def __init__(self, ratio: float, reserve: float, now_s: float) -> None:
         self._ratio = ratio
         self._reserve = self._free = reserve
-        self._earned = 0.0
+        self._earned = self._kept = 0.0
         self._at_s = now_s
 
     def deposit(self, now_s: float, size: float = 1.0) -> None:
         """A request of this size begins, at a monotonic time in seconds."""
         self._advance(now_s)
         self._earned += self._ratio * size
+        self._kept = _KEPT * size
 
     def withdraw(self, now_s: float, size: float = 1.0) -> bool:
         """Pay for an extra attempt of this size; False, and nothing is taken, when there is too little."""
@@ -55,5 +58,6 @@ class RetryBudget:
     def _advance(self, now_s: float) -> None:
         elapsed_s = max(0.0, now_s - self._at_s)
         self._at_s = max(self._at_s, now_s)
-        self._earned *= math.exp(-elapsed_s / TAU_S)
+        kept = min(self._earned, self._kept)
+        self._earned = kept + (self._earned - kept) * math.exp(-elapsed_s / TAU_S)
         self._free = min(self._reserve, self._free + self._reserve * elapsed_s / _REFILL_S)

@@ -6,6 +6,7 @@ A figure without evidence is None (absent on the wire); durations are millisecon
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError
@@ -143,3 +144,8 @@ class Details(_Frozen):
             return cls.model_validate_json(data)
         except ValidationError as error:
             raise DecodeError(f"not a details record: {error}") from error
+
+
+def find(subjects: Iterable[SubjectDetails], name: str) -> SubjectDetails | None:
+    """The details of this name; None where there are none."""
+    return next((subject for subject in subjects if subject.id == name), None)

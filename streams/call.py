@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, get_args
 
@@ -21,7 +22,8 @@ class Call:
 
     __slots__ = (
         "_cost_usd", "_done", "_input_tokens", "_output_tokens", "_owner", "_quality", "_ref", "_router", "_satisfaction", "_ttft_ms",
-        "attempt", "completed_at_ms", "decision", "index", "limits", "overdue", "request_id", "retry_after_ms", "started_at_ms", "started_s",
+        "attempt", "completed_at_ms", "decision", "index", "limits", "on_first_chunk", "overdue", "request_id", "retry_after_ms", "started_at_ms", "started_s",
+        "timeout_ms",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +40,9 @@ class Call:
         self.limits: Limits | None = None
         """What the provider's headers said of its rate limits."""
         self.retry_after_ms: float | None = None
+        self.timeout_ms: float | None = None
+        """What `Router.call` allows this attempt; hand it to the client where nothing can interrupt it."""
+        self.on_first_chunk: Callable[[], object] | None = None
         self.overdue = False
         """Open for so long that its target was blamed for it already."""
         self._ref = ref
@@ -54,6 +59,8 @@ class Call:
         """Note that the first chunk of the answer is here, or came `after_ms` after the start. The first note counts."""
         if self._ttft_ms is None:
             self._ttft_ms = max(0.0, (self._router.clock.monotonic_s() - self.started_s) * 1000.0) if after_ms is None else after_ms
+            if self.on_first_chunk is not None:
+                self.on_first_chunk()
 
     def tokens(self, *, input: int | None = None, output: int | None = None) -> None:  # noqa: A002 - the field's word
         """Note how many tokens went in and came out."""
@@ -73,6 +80,10 @@ class Call:
     def satisfaction(self, satisfaction: float) -> None:
         """Note the user's satisfaction, 0..1."""
         self._satisfaction = satisfaction
+
+    def beaten(self) -> None:
+        """Note that a second attempt of the same request, beside this one, was faster: what comes of this one is no answer."""
+        self._ref = msgspec.structs.replace(self._ref, hedge=True)
 
     @property
     def done(self) -> bool:

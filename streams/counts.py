@@ -18,13 +18,14 @@ class RouterCounts:
         self.reasons: Counter[tuple[str, str]] = Counter()
         """Decisions that were not a plain draw, by policy and reason."""
 
-    def report(self, now_ms: float, emitter: Emitter, snapshot_age_ms: float | None) -> RouterStats:
-        """The counts since the last report, which begin anew: the sign of life that `emitter` sends."""
+    def report(self, now_ms: float, emitter: Emitter, snapshot_age_ms: float | None, queue: int) -> RouterStats:
+        """The counts since the last report, which begin anew, with how many requests wait now: the sign of life that `emitter` sends."""
         counts = [
             *(DecisionCount(service=self._service, policy=policy, count=n, outcome=name) for (policy, name), n in sorted(self.outcomes.items())),
             *(DecisionCount(service=self._service, policy=policy, count=n, reason=name) for (policy, name), n in sorted(self.reasons.items())),
         ]
         self.outcomes, self.reasons = Counter(), Counter()
         return RouterStats(
-            at_ms=now_ms, emitter=emitter.name, services=(self._service,), decisions=tuple(counts), snapshot_age_ms=snapshot_age_ms, dropped=emitter.dropped
-        )
+            at_ms=now_ms, emitter=emitter.name, services=(self._service,), decisions=tuple(counts), snapshot_age_ms=snapshot_age_ms, queue=queue,
+            dropped=emitter.dropped,
+        )  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 
-from routecast.analytics.balance import Own, costs_now
+from routecast.analytics.balance import POLICIES, Own, Policy, costs_now
 from routecast.analytics.candidates import Candidates, View, candidates
 from routecast.models.config import Routing
+from routecast.models.errors import ConfigError
 from routecast.models.requirements import NONE, Requirements
 
 _CLASSES = 512
@@ -49,3 +50,13 @@ def prefer(everyone: Candidates, preferred: Candidates, costs: list[float], own:
     among = set(preferred.table.index)
     others = [cost for cost, i in zip(costs, everyone.table.index, strict=True) if i not in among]
     return (preferred, liked) if min(liked) <= _PREFERRED_FACTOR * min(others) else (everyone, costs)
+
+
+def policy_named(name: str, *, adaptive: bool) -> tuple[str, Policy]:
+    """The policy that a configured name stands for, and its own name. Raises ConfigError for a name that does not exist."""
+    known = POLICIES.get(name)
+    if known is None:
+        raise ConfigError(f"policy {name!r} does not exist: choose one of {sorted(POLICIES)}")
+    if not adaptive and name in {"performance", "auto"}:
+        return "configured", POLICIES["configured"]
+    return "performance" if name == "auto" else name, known

@@ -19,24 +19,28 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from numbers import Real
 from pathlib import Path
+from typing import Unpack
 
-from routecast.analytics.balance import POLICIES, Policy, costs_now
-from routecast.analytics.candidates import bootstrap, view_of
+from routecast.analytics.balance import POLICIES, costs_now
+from routecast.analytics.candidates import Candidates, bootstrap, view_of
 from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Target
 from routecast.analytics.overlay import Overlay
+from routecast.models.attempts import Answer
 from routecast.models.config import Config
 from routecast.models.decision import Decision
-from routecast.models.details import Details, SubjectDetails
+from routecast.models.details import Details, SubjectDetails, find
 from routecast.models.errors import ConfigError
 from routecast.models.events import Outcome, RouterStats, Started, Tripped, Urgency
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot
+from routecast.streams.attempts import Options
 from routecast.streams.call import Call, Track
+from routecast.streams.calling import Caller, Send, SendSync, Value
 from routecast.streams.calls import Calls
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
-from routecast.streams.present import Present, prefer
+from routecast.streams.present import Present, policy_named, prefer
 
 _LONGEST_DEADLINE_MS = 864e5
 _READ_SNAPSHOT = frozenset({"performance", "weighted", "greedy"})
@@ -74,9 +78,10 @@ class Router:
         self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
         self._details: Details | None = None
         renew_after_fork(self, Router._begin_anew)
-        self._set_policy(policy or self._routing.policy)
+        self._configured_policy = policy_named(policy or self._routing.policy, adaptive=config.adaptive.enabled)
         self._use(None, clock.now_ms(), math.inf, self._calls.contention.own)
         self._refresh(clock.now_ms())
+        self._caller = Caller(self, self._routing)
 
     @classmethod
     def connect(
@@ -105,14 +110,7 @@ class Router:
         self._rng.seed()
         self._lock = threading.Lock()
         self._calls.begin_anew()
-
-    def _set_policy(self, name: str) -> None:
-        known = POLICIES.get(name)
-        if known is None:
-            raise ConfigError(f"policy {name!r} does not exist: choose one of {sorted(POLICIES)}")
-        if not self._config.adaptive.enabled and name in {"performance", "auto"}:
-            name, known = "configured", POLICIES["configured"]
-        self._configured_policy: tuple[str, Policy] = ("performance" if name == "auto" else name, known)
+        self._caller = Caller(self, self._routing)
 
     def _use(self, snapshot: RoutingSnapshot | None, at_ms: float, period_ms: float, own_at_publish: Sequence[int]) -> None:
         self._published = view_of(snapshot, self._targets, self._bootstrap)
@@ -147,7 +145,8 @@ class Router:
                 return False
             self._use(snapshot, snapshot.at_ms, snapshot.period_ms, self._calls.changes.undone(self._calls.contention.own, snapshot.at_ms))
             self._refresh(self.clock.now_ms())
-            return True
+        self._caller.queue.advance()
+        return True
 
     def _refresh(self, now_ms: float) -> None:
         calls = self._calls
@@ -194,6 +193,29 @@ class Router:
             entry=present.view.entries[i], costs=array("d", costs), position=position, source=found,
         )  # fmt: skip
 
+    def considered(self, requirements: Requirements, tried: Collection[str] = ()) -> Candidates:
+        """The candidates of a class of requests as `choose` would find them now. Raises NoTarget as it does."""
+        if self.clock.now_ms() >= self._refresh_at_ms:
+            with self._lock:
+                self._refresh(self.clock.now_ms())
+        return self._present.candidates(requirements, tried)
+
+    def load(self, i: int) -> float:
+        """Requests in flight at target number `i` as this router estimates them, at least its own; one more is included."""
+        contention = self._calls.contention
+        return max(contention.own[i] + 1.0, contention.utilisation(i) * self._present.view.entries[i].capacity)
+
+    async def call(self, send: Send[Value], requirements: Requirements | None = None, **options: Unpack[Options]) -> Answer[Value]:
+        """Choose, call `send(decision, call)`, fail over, wait while every target is full; the answer and all attempts.
+
+        Raises CallFailed when no attempt succeeds, QueueFull, NoTarget. See `streams/calling.py` for what is guaranteed.
+        """
+        return await self._caller.call(send, requirements, options)
+
+    def call_sync(self, send: SendSync[Value], requirements: Requirements | None = None, **options: Unpack[Options]) -> Answer[Value]:
+        """The same for threads; `send` is a plain function that keeps to `call.timeout_ms` by itself."""
+        return self._caller.call_sync(send, requirements, options)
+
     def start(
         self, decision: Decision, *, request_id: str = "", attempt: int = 1, deadline_ms: float | None = None, stream: bool = False,
         input_tokens: int | None = None, max_output_tokens: int | None = None, urgency: Urgency = "medium",
@@ -223,6 +245,7 @@ class Router:
             self._calls.ended(call, outcome, duration_ms, error_type)
             if self._calls.overlay.dirty:
                 self._changed()
+        self._caller.queue.ended()
 
     def track(self, decision: Decision) -> Track:
         """Context manager, sync and async: `start` on entry, `finish` however the block is left."""
@@ -236,12 +259,13 @@ class Router:
             self._calls.watch.blame(self.clock.monotonic_s(), self.clock.now_ms())
             if self._calls.overlay.dirty:
                 self._changed()
+        self._caller.queue.keep_time()
 
     def stats(self) -> RouterStats:
         """What this router did since the last time: its sign of life."""
         now_ms, snapshot = self.clock.now_ms(), self.snapshot
         with self._lock:
-            return self._calls.counts.report(now_ms, self.emitter, None if snapshot is None else now_ms - snapshot.at_ms)
+            return self._calls.counts.report(now_ms, self.emitter, None if snapshot is None else now_ms - snapshot.at_ms, len(self._caller.queue))
 
     @property
     def snapshot(self) -> RoutingSnapshot | None:
@@ -260,20 +284,16 @@ class Router:
 
     def target(self, name: str) -> SubjectDetails | None:
         """Newest figures of a target; None until the first details arrive or when it is unknown."""
-        return _find(self._details.targets, name) if self._details else None
+        return find(self._details.targets, name) if self._details else None
 
     def provider(self, name: str) -> SubjectDetails | None:
         """Newest figures of a provider."""
-        return _find(self._details.providers, name) if self._details else None
+        return find(self._details.providers, name) if self._details else None
 
     def service(self, name: str) -> SubjectDetails | None:
         """Newest figures of a service."""
-        return _find(self._details.services, name) if self._details else None
+        return find(self._details.services, name) if self._details else None
 
     def system(self) -> SubjectDetails | None:
         """Newest figures of everything together."""
         return self._details.system if self._details else None
-
-
-def _find(subjects: Collection[SubjectDetails], name: str) -> SubjectDetails | None:
-    return next((subject for subject in subjects if subject.id == name), None)

@@ -93,4 +93,4 @@ def _target(capacity: int | None) -> TargetConfig:
 )
 def test_a_target_is_full_beyond_its_limit(capacity: int | None, entry: TargetScore, in_flight: float, is_full: bool) -> None:
     """1.25 times what is configured; eight times what was fitted, where there is evidence."""
-    assert full(_target(capacity), entry, (in_flight + 1.0) / entry.capacity, Overflow()) is is_full
+    assert full(_target(capacity), entry, in_flight + 1.0, Overflow()) is is_full

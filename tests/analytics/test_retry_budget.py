@@ -43,16 +43,26 @@ def test_when_everything_fails_the_extra_load_is_the_ratio() -> None:
 
 
 def test_deposits_fade_and_the_reserve_comes_back() -> None:
-    """An hour ago pays for nothing; a quiet minute refills the reserve, and no more than it."""
+    """An hour ago pays for two at most; a quiet minute refills the reserve, and no more than it."""
     budget = RetryBudget(0.5, 2.0, 0.0)
     for _ in range(100):
         budget.deposit(0.0)
     assert budget.available == pytest.approx(52)
-    assert budget.withdraw(20 * TAU_S, 2.0)
+    assert budget.withdraw(20 * TAU_S, 4.0)
     assert not budget.withdraw(20 * TAU_S, 0.1)
     assert budget.withdraw(20 * TAU_S + 30, 1.0)
     budget.deposit(20 * TAU_S + 3600, 0.0)
     assert budget.available == pytest.approx(2.0)
+
+
+def test_rare_requests_save_up_for_one() -> None:
+    """One in a minute: every twentieth can be hedged, though nothing is in reserve."""
+    budget = RetryBudget(0.05, 0.0, 0.0)
+    paid = 0
+    for i in range(200):
+        budget.deposit(60.0 * i, 300.0)
+        paid += budget.withdraw(60.0 * i + 2.0, 300.0)
+    assert paid == 10
 
 
 def test_a_refused_withdrawal_takes_nothing() -> None:

@@ -1,0 +1,197 @@
+"""The waiting queue of a router: requests for which every usable target of the service is full stand in line until one has room.
+
+Whoever leaves a target, a snapshot, and the driver's timer (ten times a second) let the first one in that finds room; it lets the next one
+in as soon as its own call has begun. Nothing polls. Coroutines of any event loop and threads may wait side by side.
+Lost in a crash: the line. A forked child begins with an empty one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from routecast.analytics.patience import full, limited, serves
+from routecast.analytics.waiting import Drain, Waiting, WaitingLine
+from routecast.models.config import Overflow
+from routecast.models.errors import NoTarget, QueueFull
+
+if TYPE_CHECKING:
+    from routecast.streams.attempts import Request
+    from routecast.streams.call import Call
+    from routecast.streams.router import Router
+
+
+class Ticket:
+    """A place in the line and how to wake who holds it."""
+
+    __slots__ = ("error", "request", "waiting", "wake")
+
+    def __init__(self, request: Request, wake: Callable[[], object]) -> None:
+        self.request = request
+        self.waiting = request.waiting
+        self.wake = wake
+        self.error: QueueFull | None = None
+        """Why it has to go; None where its turn has come."""
+
+
+class WaitingQueue:
+    """The line of one router. Memory: bounded by `overflow.queue`."""
+
+    def __init__(self, router: Router, overflow: Overflow) -> None:
+        self._router = router
+        self._overflow = overflow
+        self._lock = threading.Lock()
+        self._line = WaitingLine(overflow.queue)
+        self._tickets: dict[Waiting, Ticket] = {}
+        self._drain = Drain(router.clock.monotonic_s())
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def ended(self) -> None:
+        """A call of this router ended: its place is free."""
+        self._drain.pending += 1
+        if self._tickets:
+            self.advance()
+
+    def advance(self) -> None:
+        """Let the first one in that finds room; refuse those that cannot be answered in time any more."""
+        if not self._tickets:
+            return
+        now_s = self._router.clock.monotonic_s()
+        with self._lock:
+            while (waiting := self._line.next(self._finds_room)) is not None:
+                ticket = self._tickets.pop(waiting)
+                if waiting.deadline_s >= now_s + ticket.request.least_s:
+                    ticket.wake()
+                    return
+                self._refuse(ticket, now_s)
+
+    def keep_time(self) -> None:
+        """Do what time alone brings about: deadlines in the line, and targets that have room again."""
+        now_s = self._router.clock.monotonic_s()
+        with self._lock:
+            self._drain.per_s(now_s)
+            for waiting in self._line.hopeless(now_s, 0.0) if self._tickets else ():
+                self._refuse(self._tickets.pop(waiting), now_s)
+        self.advance()
+
+    async def begin(self, request: Request) -> Call:
+        """Begin the next attempt of `request` once a target has room; raises QueueFull, and what `Request.begin` raises.
+
+        What cancels the caller takes it out of the line.
+        """
+        loop = asyncio.get_running_loop()
+        while (call := self._admit(request)) is None:
+            woken: asyncio.Future[None] = loop.create_future()
+            ticket = Ticket(request, partial(_tell, loop, woken))
+            try:
+                if self._enter(ticket):
+                    async with asyncio.timeout(max(0.0, request.left_s)):
+                        await woken
+            except TimeoutError:
+                self._leave(ticket)
+                raise self._full() from None
+            except BaseException:
+                self._leave(ticket)
+                raise
+            if ticket.error is not None:
+                raise ticket.error
+        return call
+
+    def begin_sync(self, request: Request) -> Call:
+        """The same for threads."""
+        while (call := self._admit(request)) is None:
+            woken = threading.Event()
+            ticket = Ticket(request, woken.set)
+            try:
+                in_time = not self._enter(ticket) or woken.wait(max(0.0, request.left_s))
+            except BaseException:
+                self._leave(ticket)
+                raise
+            if not in_time:
+                self._leave(ticket)
+                raise self._full()
+            if ticket.error is not None:
+                raise ticket.error
+        return call
+
+    def _admit(self, request: Request) -> Call | None:
+        """Begin an attempt where `request` need not stand in line: its turn has come, or nobody waits, and there is room.
+
+        Room is looked for and taken in one step, or threads would take the same place.
+        """
+        if not self._overflow.enabled:
+            return request.begin()
+        with self._lock:
+            if (self._tickets and not request.waited) or not self._room(request):
+                return None
+            call = request.begin()
+        self.advance()
+        return call
+
+    def _enter(self, ticket: Ticket) -> bool:
+        """Stand in line, and let in whoever finds room by now; False where `ticket` was answered at once."""
+        now_s = self._router.clock.monotonic_s()
+        with self._lock:
+            waiting = ticket.waiting
+            per_s = self._drain.per_s(now_s)
+            gone = waiting if not self._line.in_time(waiting, now_s, per_s, ticket.request.least_s) else self._line.enter(waiting)
+            if gone is not waiting:
+                self._tickets[waiting] = ticket
+                ticket.request.waited = True
+            if gone is not None:
+                self._refuse(ticket if gone is waiting else self._tickets.pop(gone), now_s)
+        self.advance()
+        return gone is not ticket.waiting
+
+    def _leave(self, ticket: Ticket) -> None:
+        """Give the place up, and pass on the turn that may have come meanwhile."""
+        with self._lock:
+            self._line.leave(ticket.waiting)
+            self._tickets.pop(ticket.waiting, None)
+        self.advance()
+
+    def _refuse(self, ticket: Ticket, now_s: float) -> None:
+        ticket.error = QueueFull(self._router.name_of_service, self._line.retry_after_ms(self._drain.per_s(now_s)))
+        ticket.wake()
+
+    def _full(self) -> QueueFull:
+        with self._lock:
+            return QueueFull(self._router.name_of_service, self._line.retry_after_ms(self._drain.per_s(self._router.clock.monotonic_s())))
+
+    def _finds_room(self, waiting: Waiting) -> bool:
+        return self._room(self._tickets[waiting].request)
+
+    def _room(self, request: Request) -> bool:
+        """Whether a target has room, or waiting would bring none: then the request goes to the least bad, as ever."""
+        router, may_return = self._router, False
+        try:
+            found = router.considered(request.requirements, request.tried)
+        except NoTarget:
+            return True
+        view = found.view
+        for i in found.table.index:
+            entry = view.entries[i]
+            if serves(entry):
+                if not full(view.targets[i], entry, router.load(i), self._overflow):
+                    return True
+                may_return = True
+            else:
+                may_return |= limited(entry)
+        return not may_return
+
+
+def _tell(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+    """Wake a coroutine of any loop; one whose loop has ended waits no more."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_set, woken)
+
+
+def _set(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
