@@ -50,6 +50,8 @@ class Fitness(NamedTuple):
     """What it is known not to meet."""
     unknown: tuple[str, ...]
     """What there is too little evidence to tell."""
+    barred: bool = False
+    """Whether it is unmet by what the target is, not by what was measured."""
 
 
 _FIT = Fitness(1.0, (), ())
@@ -84,6 +86,11 @@ class Candidates:
         self.mask = f"{sum(1 << view.bits[i] for i in order):x}"
         self.preferred: Candidates | None = None
 
+    @property
+    def caller_region(self) -> str:
+        """Where the callers of this class are; empty where nobody said so."""
+        return self.requirements.caller_region or ""
+
     def explain(self, decision: Decision) -> Explanation:
         """The long form of a decision made from these candidates."""
         from routecast.analytics.explain import explain  # noqa: PLC0415 - the long form is rare and knows the short one
@@ -111,8 +118,10 @@ def candidates(view: View, routing: Routing, requirements: Requirements, tried: 
     if not qualified and requirements.strict:
         raise NoTarget(routing_service(view), {t.id: why_not(view, i, tried, fitness[i], requirements) for i, t in enumerate(view.targets)})
     chosen = qualified or healthy or untried
-    if qualified and not requirements.strict and all(view.entries[i].newcomer for i in qualified):
-        qualified, chosen = [], healthy  # what alone qualifies because nothing is known of it must not get everything
+    if qualified and not requirements.strict and all(view.entries[i].newcomer and fitness[i].unknown for i in qualified):
+        measured = [i for i in healthy if not view.entries[i].newcomer and not fitness[i].barred]
+        if measured:  # what alone qualifies because nothing is known of it must not get everything
+            qualified, chosen = [], [*measured, *qualified]
     forced = "fallback" if not healthy else "unmet" if not qualified else "panic" if panic else "urgent" if requirements.urgency == "high" else ""
     if view.probe is not None and not tried and probes(view, requirements, [i for i in untried if not fitness[i].unmet]):
         return Candidates(view, routing, requirements, [view.probe], fitness, "probe", rng)
@@ -153,13 +162,15 @@ def judge(view: View, i: int, requirements: Requirements) -> Fitness:
     if requirements.reliability is not None:
         factor *= min(1.0, entry.success / requirements.reliability) if requirements.reliability > 0 else 1.0
         _compare("success ratio", entry.success, requirements.reliability, known=entry.n >= _LEAST_N, unmet=unmet, unknown=unknown)
-    if requirements.region is not None and target.region != requirements.region:
+    barred = requirements.region is not None and target.region != requirements.region
+    if barred:
         unmet.append(f"in region {target.region!r}")
     if requirements.max_cost_usd is not None:
         usd = entry.usd * token_scale(requirements)
         if usd > requirements.max_cost_usd:
             unmet.append(f"costs {usd:.4g} USD")
-    return Fitness(factor, tuple(unmet), tuple(unknown))
+            barred = True
+    return Fitness(factor, tuple(unmet), tuple(unknown), barred)
 
 
 def _compare(name: str, value: float, least: float, *, known: bool, unmet: list[str], unknown: list[str]) -> None:

@@ -64,6 +64,11 @@ class Explanation(BaseModel):
 class Explains(Protocol):
     """Knows the candidates of a decision well enough to explain it."""
 
+    @property
+    def caller_region(self) -> str:
+        """Where the caller is; empty where nobody said so."""
+        ...
+
     def explain(self, decision: Decision) -> Explanation:
         """The long form of a decision made from these candidates."""
         ...
@@ -117,6 +122,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def region(self) -> str | None:
         """Where it is."""
         return self.config.region
+
+    @property
+    def caller_region(self) -> str:
+        """Where the caller is; empty where nobody said so."""
+        return self.source.caller_region
 
     @property
     def score(self) -> float:

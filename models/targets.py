@@ -32,6 +32,8 @@ class TargetLine(_Frozen):
     """Expected time to a success."""
     score: float | None = None
     weight: float
+    policy: str
+    """Of its service."""
 
 
 class SnapshotAge(_Frozen):
@@ -67,8 +69,10 @@ class Word(_Frozen):
     """An operator's word and what became of it."""
 
     target: str
-    action: Literal["drain", "resume"]
+    """Empty where it is about a service."""
+    action: Literal["drain", "resume", "set_weight", "set_policy"]
     service: str | None
+    """None: the service of the target is unknown, or all services are meant."""
     offset: int
     """In the control topic."""
     snapshot: tuple[int, int] | None = None
@@ -77,3 +81,23 @@ class Word(_Frozen):
     """From its confirmation by the log until that snapshot was here."""
     state: str | None = None
     share: float | None = None
+    weight: float | None = None
+    """Of the target, as that snapshot shows it."""
+    policy: str | None = None
+    """Of the service, as that snapshot shows it; empty: each router's configured one."""
+
+
+class PolicyLine(_Frozen):
+    """The policy of a service, and who set it."""
+
+    service: str
+    policy: str
+    set_by: Literal["operator", "configuration"]
+    """A program that gives its routers a policy has the last word for them."""
+
+
+class PolicyLines(_Frozen):
+    """The policies of all configured services."""
+
+    snapshots: tuple[SnapshotAge, ...]
+    services: tuple[PolicyLine, ...]

@@ -117,7 +117,7 @@ class Call:
         self.completed_at_ms = self.started_at_ms + duration_ms
         event = Completed(
             at_ms=self.completed_at_ms, emitter=emitter.name, request_id=self.request_id, attempt=self.attempt, target=decision.target,
-            service=decision.service, started_at_ms=self.started_at_ms, duration_ms=duration_ms, outcome=outcome,
+            service=decision.service, caller_region=decision.caller_region, started_at_ms=self.started_at_ms, duration_ms=duration_ms, outcome=outcome,
             ttft_ms=self._ttft_ms, error_type=error_type, http_status=http_status, retry_after_ms=self.retry_after_ms, input_tokens=self._input_tokens,
             output_tokens=self._output_tokens, cost_usd=self._cost_usd, quality=self._quality, satisfaction=self._satisfaction,
             limits=self.limits, decision=self._ref,

@@ -1,13 +1,12 @@
-"""What operators say of targets: written to the control topic, then followed until a published snapshot shows it.
+"""What operators say of targets and of policies: written to the control topic, then followed until a published snapshot shows it.
 
 Delivery: once the log has confirmed a word it is kept, and the leader of the moment or the next one acts on it. The newest word about a
-target counts.
+target or a service counts.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
 
 from routecast.models.config import Config
 from routecast.models.errors import RoutecastError
@@ -24,17 +23,18 @@ from routecast.streams.reading import decoded, reader
 from routecast.streams.topics import CONTROL, SCORES, TICKS, Topic
 
 
-async def tell(config: Config, target: str, action: Literal["drain", "resume"], service: str | None, *, wait_s: float, clock: Clock) -> Word:
+async def tell(config: Config, said: Control, service: str | None, *, wait_s: float, clock: Clock) -> Word:
     """Say it and wait until a snapshot of `service` shows it; where the service is None, until the leader has taken it.
+
+    A leader that has taken a word publishes all snapshots that follow from it at once.
 
     Raises RoutecastError where that takes longer than `wait_s`; the word is kept all the same. 0 does not wait.
     """
     async with reader(config.kafka) as read, producer(config) as out:
         await needed(read, config.kafka, CONTROL, TICKS, SCORES)
         begin: dict[Topic, int] = {topic: (await read.ends(topic, [0]))[0] for topic in (TICKS, SCORES)}
-        event = Control(at_ms=round(clock.now_ms()), target=target, action=action)
-        sent = await out.send_and_wait(topic_name(config.kafka, CONTROL), encode_events([event]), key=target.encode(), partition=0)
-        word = Word(target=target, action=action, service=service, offset=sent.offset)
+        sent = await out.send_and_wait(topic_name(config.kafka, CONTROL), encode_events([said]), key=said.target.encode() or None, partition=0)
+        word = Word(target=said.target, action=said.action, service=service, offset=sent.offset)
         if wait_s <= 0:
             return word
         said_s, watch = clock.monotonic_s(), _Watch(word)
@@ -76,8 +76,10 @@ class _Watch:
     def outcome(self, took_ms: float) -> Word:
         """The word with what became of it."""
         entry = self._entry()
-        shown = {"state": entry.state, "share": entry.share} if entry else {}
-        return self._word.model_copy(update={"snapshot": self._newest.version if self._newest else self._heard, "took_ms": round(took_ms, 1)} | shown)
+        shown = {"state": entry.state, "share": entry.share, "weight": entry.weight} if entry else {}
+        policy = {"policy": self._newest.policy} if self._newest else {}
+        at = {"snapshot": self._newest.version if self._newest else self._heard, "took_ms": round(took_ms, 1)}
+        return self._word.model_copy(update=at | policy | shown)
 
     def _entry(self) -> TargetScore | None:
         return next((entry for entry in self._newest.targets if entry.id == self._word.target), None) if self._newest else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from heapq import heapify, heappop, heappush
 from itertools import count
+from numbers import Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from routecast.streams.call import Call
 
+_LONGEST_MS = 864e5
 _FEW = 1_000
 """Entries below which nothing is swept."""
 
@@ -31,6 +33,11 @@ class Deadlines:
                 self._heap = [entry for entry in self._heap if not entry[2].done]
                 heapify(self._heap)
                 self._sweep_at = max(_FEW, 2 * len(self._heap))
+
+    def limit(self, call: Call, deadline_ms: float | None) -> None:
+        """End `call` so long after its start; what is no duration of at most a day, or None, is no limit."""
+        if isinstance(deadline_ms, Real) and 0 <= deadline_ms <= _LONGEST_MS:
+            self.add(call.started_s + float(deadline_ms) / 1000.0, call)
 
     def overdue(self, now_s: float) -> list[Call]:
         """The calls whose time is over, the earliest first; each is returned once."""

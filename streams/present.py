@@ -14,6 +14,8 @@ from routecast.models.requirements import NONE, Requirements
 _CLASSES = 512
 """Classes of requirements whose candidates are kept."""
 _PREFERRED_FACTOR = 1.5
+_READ_SNAPSHOT = frozenset({"performance", "weighted", "greedy"})
+"""Policies that make nothing of an old snapshot."""
 
 
 class Present:
@@ -50,6 +52,26 @@ def prefer(everyone: Candidates, preferred: Candidates, costs: list[float], own:
     among = set(preferred.table.index)
     others = [cost for cost, i in zip(costs, everyone.table.index, strict=True) if i not in among]
     return (preferred, liked) if min(liked) <= _PREFERRED_FACTOR * min(others) else (everyone, costs)
+
+
+class Policies:
+    """The policy of one router: what its program gave it, else what operators say, else what is configured.
+
+    Raises ConfigError when the policy does not exist.
+    """
+
+    def __init__(self, given: str | None, configured: str, *, adaptive: bool) -> None:
+        self._adaptive = adaptive
+        self._fixed = given is not None
+        self._own = policy_named(given or configured, adaptive=adaptive)
+
+    def in_force(self, told: str, *, alone: bool) -> tuple[str, Policy, bool]:
+        """Name, policy, and whether the router's own measurements must do because the snapshot is too old for the policy that is followed.
+
+        `told` is the operators' word, empty for none; a name that only a newer version knows is none.
+        """
+        name, policy = policy_named(told, adaptive=self._adaptive) if told in POLICIES and not self._fixed else self._own
+        return ("peak_ewma", POLICIES["peak_ewma"], True) if alone and name in _READ_SNAPSHOT else (name, policy, False)
 
 
 def policy_named(name: str, *, adaptive: bool) -> tuple[str, Policy]:

@@ -12,7 +12,7 @@ from routecast.models.config import Config, Kafka, TargetConfig
 from routecast.models.details import Details
 from routecast.models.errors import RoutecastError
 from routecast.models.snapshot import RoutingSnapshot, TargetScore, decode_snapshot
-from routecast.models.targets import SnapshotAge, TargetFigures, TargetLine, TargetLines
+from routecast.models.targets import PolicyLine, PolicyLines, SnapshotAge, TargetFigures, TargetLine, TargetLines
 from routecast.streams.kafka import topic_name
 from routecast.streams.reading import PartitionReader, decoded, reader
 from routecast.streams.topics import DETAILS, SCORES, Topic
@@ -50,7 +50,8 @@ async def needed(read: PartitionReader, settings: Kafka, *topics: Topic) -> None
 def lines(config: Config, published: Published, now_ms: float) -> TargetLines:
     """A line for every target that is configured or published, by service in the order of the file."""
     ages = tuple(_age(snapshot, now_ms) for snapshot in published.snapshots.values())
-    return TargetLines(snapshots=ages, targets=tuple(_line(target, entry) for target, entry in _targets(config, published)))
+    followed = {service: _policy(config, published, service).policy for service in config.services}
+    return TargetLines(snapshots=ages, targets=tuple(_line(target, entry, followed[target.service]) for target, entry in _targets(config, published)))
 
 
 def figures(config: Config, published: Published, target: str, now_ms: float) -> TargetFigures:
@@ -60,11 +61,24 @@ def figures(config: Config, published: Published, target: str, now_ms: float) ->
         raise RoutecastError(unknown(target, pairs))
     found, entry = pairs[target]
     snapshot, details = published.snapshots.get(found.service), published.details.get(found.service)
+    line = _line(found, entry, _policy(config, published, found.service).policy)
     return TargetFigures(
-        **_line(found, entry).model_dump(), snapshot=_age(snapshot, now_ms) if snapshot else None, figures=asdict(entry) if entry else {},
+        **line.model_dump(), snapshot=_age(snapshot, now_ms) if snapshot else None, figures=asdict(entry) if entry else {},
         details=next((subject for subject in details.targets if subject.id == target), None) if details else None,
         details_at_ms=details.at_ms if details else None,
     )  # fmt: skip
+
+
+def policies(config: Config, published: Published, now_ms: float) -> PolicyLines:
+    """The policy of every configured service: the operators' where they set one, else the configured one."""
+    ages = tuple(_age(snapshot, now_ms) for snapshot in published.snapshots.values())
+    return PolicyLines(snapshots=ages, services=tuple(_policy(config, published, service) for service in sorted(config.services)))
+
+
+def _policy(config: Config, published: Published, service: str) -> PolicyLine:
+    snapshot = published.snapshots.get(service)
+    told = snapshot.policy if snapshot else ""
+    return PolicyLine(service=service, policy=told or config.routing_for(service).policy, set_by="operator" if told else "configuration")
 
 
 def service_of(config: Config, published: Published, target: str) -> str | None:
@@ -94,9 +108,10 @@ def _targets(config: Config, published: Published) -> list[tuple[TargetConfig, T
     return found
 
 
-def _line(target: TargetConfig, entry: TargetScore | None) -> TargetLine:
+def _line(target: TargetConfig, entry: TargetScore | None, policy: str) -> TargetLine:
     line = TargetLine(
         id=target.id, service=target.service, provider=target.provider, model=target.model, region=target.region, state=_SILENT, weight=target.weight,
+        policy=policy,
     )  # fmt: skip
     if entry is None:
         return line

@@ -17,20 +17,21 @@ import threading
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from numbers import Real
 from pathlib import Path
 from typing import Unpack
 
-from routecast.analytics.balance import POLICIES, costs_now
+from routecast.analytics.balance import costs_now
 from routecast.analytics.candidates import Candidates, bootstrap, view_of
 from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Target
 from routecast.analytics.overlay import Overlay
+from routecast.analytics.select_model import asking, select_model
 from routecast.models.attempts import Answer
 from routecast.models.config import Config
 from routecast.models.decision import Decision
 from routecast.models.details import Details, SubjectDetails, find
 from routecast.models.errors import ConfigError
 from routecast.models.events import Outcome, RouterStats, Started, Tripped, Urgency
+from routecast.models.model_choice import Asked, ModelChoice
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.attempts import Options
@@ -40,11 +41,7 @@ from routecast.streams.calls import Calls
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
-from routecast.streams.present import Present, policy_named, prefer
-
-_LONGEST_DEADLINE_MS = 864e5
-_READ_SNAPSHOT = frozenset({"performance", "weighted", "greedy"})
-"""Policies that make nothing of an old snapshot."""
+from routecast.streams.present import Policies, Present, prefer
 
 
 class Router:
@@ -64,7 +61,6 @@ class Router:
         self.clock = clock
         self.emitter = emitter
         self.name_of_service = service
-        self._config = config
         self._rng = rng
         self._routing = config.routing_for(service)
         self._targets = config.targets_of(service)
@@ -78,7 +74,7 @@ class Router:
         self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
         self._details: Details | None = None
         renew_after_fork(self, Router._begin_anew)
-        self._configured_policy = policy_named(policy or self._routing.policy, adaptive=config.adaptive.enabled)
+        self._policies = Policies(policy, self._routing.policy, adaptive=config.adaptive.enabled)
         self._use(None, clock.now_ms(), math.inf, self._calls.contention.own)
         self._refresh(clock.now_ms())
         self._caller = Caller(self, self._routing)
@@ -160,8 +156,8 @@ class Router:
         self._refresh_at_ms = min(now_ms + REFRESH_MS, calls.next_ms)
         snapshot = self._present.view.snapshot
         calls.contention.refresh(now_ms, calls.rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0)
-        self._stale = self._configured_policy[0] in _READ_SNAPSHOT and calls.contention.alone(now_ms)
-        self._policy_name, self._policy = ("peak_ewma", POLICIES["peak_ewma"]) if self._stale else self._configured_policy
+        told = snapshot.policy if snapshot else ""
+        self._policy_name, self._policy, self._stale = self._policies.in_force(told, alone=calls.contention.alone(now_ms))
 
     def choose(self, requirements: Requirements | None = None, *, tried: Collection[str] = ()) -> Decision:
         """Choose a target; synchronous, microseconds, no I/O.
@@ -200,6 +196,10 @@ class Router:
                 self._refresh(self.clock.now_ms())
         return self._present.candidates(requirements, tried)
 
+    def select_model(self, requirements: Requirements | None = None, **asked: Unpack[Asked]) -> ModelChoice:
+        """The model for such requests, and why not another: `router.select_model(response_time_ms=2000, quality=0.9).model`. Raises NoTarget."""
+        return select_model(self._present.view, self._routing, asking(requirements, asked))
+
     def load(self, i: int) -> float:
         """Requests in flight at target number `i` as this router estimates them, at least its own; one more is included."""
         contention = self._calls.contention
@@ -227,16 +227,15 @@ class Router:
         call = Call(self, decision, index, request_id or emitter.request_id(), attempt, at_ms, self.clock.monotonic_s(), ref)
         event = Started(
             at_ms=at_ms, emitter=emitter.name, request_id=call.request_id, attempt=attempt, target=decision.target, provider=decision.provider,
-            model=decision.model, service=decision.service, region=decision.region or "", deadline_ms=deadline_ms, stream=stream,
-            input_tokens=input_tokens, max_output_tokens=max_output_tokens, urgency=urgency, decision=ref,
+            model=decision.model, service=decision.service, region=decision.region or "", caller_region=decision.caller_region, deadline_ms=deadline_ms,
+            stream=stream, input_tokens=input_tokens, max_output_tokens=max_output_tokens, urgency=urgency, decision=ref,
         )  # fmt: skip
         with self._lock:
             self._calls.started(call)
             if self._calls.overlay.dirty:
                 self._changed()
         emitter.emit(event)
-        if isinstance(deadline_ms, Real) and 0 <= deadline_ms <= _LONGEST_DEADLINE_MS:
-            self._calls.deadlines.add(call.started_s + float(deadline_ms) / 1000.0, call)
+        self._calls.deadlines.limit(call, deadline_ms)
         return call
 
     def ended(self, call: Call, outcome: Outcome, duration_ms: float, error_type: str) -> None:

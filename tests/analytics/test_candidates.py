@@ -267,7 +267,7 @@ def test_a_router_only_knows_targets_of_its_own_configuration() -> None:
 def test_judging_nothing_finds_nothing() -> None:
     """A request without requirements fits everywhere."""
     view = view_of(None, (_target("a"),), bootstrap((_target("a"),)))
-    assert judge(view, 0, NONE) == (1.0, (), ())
+    assert judge(view, 0, NONE) == (1.0, (), (), False)
 
 
 @given(st.floats(10, 600_000))

@@ -1,4 +1,4 @@
-"""`routecast targets`: what is published of the targets, and taking them out of service and back."""
+"""`routecast targets`: what is published of the targets, taking them out of service and back, and their weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
     from routecast.models.config import Config
     from routecast.models.details import SubjectDetails, WindowDetails
-    from routecast.models.targets import SnapshotAge, TargetFigures
+    from routecast.models.events import Control
+    from routecast.models.targets import SnapshotAge, TargetFigures, Word
     from routecast.streams.published import Published
 
 USAGE = 2
 
-app = typer.Typer(no_args_is_help=True, help="Look at targets; take them out of service and back.")
+app = typer.Typer(no_args_is_help=True, help="Look at targets; take them out of service and back; weigh them.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The target.")]
 Wait = Annotated[float, typer.Option(min=0, max=600, help="Longest wait for a snapshot that shows it, seconds; 0 does not wait.")]
 Force = Annotated[bool, typer.Option("--force", help="Even where nobody knows this target.")]
+
+Action = Literal["drain", "resume", "set_weight"]
 
 _MEANING = {
     "state": "ok, degraded, open, recovering, rate_limited, drained or unknown", "ramp": "how much of its share a recovering target takes",
@@ -34,6 +37,7 @@ _MEANING = {
     "fail_s": "mean time of a failure", "quality": "mean of the feedback, or as configured", "quality_n": "feedback behind it",
     "usd": "expected price of an average request", "headroom": "free part of its rate limits", "weight": "factor of the policy `weighted`",
     "score": "response time, reliability and quality together", "load": "factor current load", "history": "score over the long horizon",
+    "newcomer": "known too little to get more than the capped share", "regions_ms": "by region of the caller, what the first chunk takes longer",
     "real_time": "score over the last minute", "n": "requests behind the estimates, decayed",
 }  # fmt: skip
 _HEADS = ("window", "requests", "per min", "success", "errors", "timeouts", "429", "mean ms", "p50", "p95", "p99", "ttft p95", "tok/min", "usd", "quality")
@@ -41,21 +45,21 @@ _HEADS = ("window", "requests", "per min", "success", "errors", "timeouts", "429
 
 @app.command("list")
 def list_targets(*, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False) -> None:
-    """List the targets of all services with state, share, requests in flight, success, cost, score and weight."""
+    """List the targets of all services with state, share, requests in flight, success, cost, score, weight and the policy of their service."""
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
     from routecast.streams.published import lines  # noqa: PLC0415
 
-    loaded, published = _published(config, kafka)
+    loaded, published = look(config, kafka)
     found = lines(loaded, published, SystemClock().now_ms())
-    _warn_of_silence(loaded, found.snapshots)
+    warn_of_silence(loaded, found.snapshots)
     if json:
         show_json(found)
         return
     rows = [
-        (t.id, t.service, t.state, _ratio(t.share), _number(t.in_flight), _ratio(t.success), _number(t.cost_s), _number(t.score), _number(t.weight))
+        (t.id, t.service, t.state, _ratio(t.share), _number(t.in_flight), _ratio(t.success), _number(t.cost_s), _number(t.score), _number(t.weight), t.policy)
         for t in found.targets
     ]
-    show_rows(("target", "service", "state", "share", "in flight", "success", "cost s", "score", "weight"), rows, form(json=json, plain=plain))
+    show_rows(("target", "service", "state", "share", "in flight", "success", "cost s", "score", "weight", "policy"), rows, form(json=json, plain=plain))
 
 
 @app.command("show")
@@ -64,10 +68,10 @@ def show_target(target: Id, *, config: File = None, kafka: Url = None, json: Jso
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
     from routecast.streams.published import figures  # noqa: PLC0415
 
-    loaded, published = _published(config, kafka)
+    loaded, published = look(config, kafka)
     _refuse_unknown(loaded, published, target)
     found = figures(loaded, published, target, SystemClock().now_ms())
-    _warn_of_silence(loaded, [found.snapshot] if found.snapshot else ())
+    warn_of_silence(loaded, [found.snapshot] if found.snapshot else ())
     if json:
         show_json(found)
     else:
@@ -79,7 +83,7 @@ def drain(
     target: Id, *, wait: Wait = 10.0, force: Force = False, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False
 ) -> None:  # fmt: skip
     """Take a target out of service: routers send it nothing new, what is under way ends in its own time."""
-    _tell(target, "drain", wait, config, kafka, force=force, chosen=form(json=json, plain=plain))
+    _tell(target, "drain", None, wait, config, kafka, force=force, chosen=form(json=json, plain=plain))
 
 
 @app.command()
@@ -87,39 +91,67 @@ def resume(
     target: Id, *, wait: Wait = 10.0, force: Force = False, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False
 ) -> None:  # fmt: skip
     """Put a drained target back into service."""
-    _tell(target, "resume", wait, config, kafka, force=force, chosen=form(json=json, plain=plain))
+    _tell(target, "resume", None, wait, config, kafka, force=force, chosen=form(json=json, plain=plain))
 
 
-def _tell(target: str, action: Literal["drain", "resume"], wait_s: float, config: Path | None, kafka: str | None, *, force: bool, chosen: Form) -> None:
-    from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
+@app.command("set-weight")
+def set_weight(
+    target: Id, weight: Annotated[float | None, typer.Argument(min=0, max=1000, metavar="[WEIGHT]", help="Factor on its score in policy `weighted`.")] = None,
+    *, reset: Annotated[bool, typer.Option("--reset", help="The configured weight again.")] = False,
+    wait: Wait = 10.0, force: Force = False, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False,
+) -> None:  # fmt: skip
+    """Weigh a target anew; it wins over the configured weight until it is reset. Acts in policy `weighted`; the configured 0 stays out of rotation."""
+    if (weight is None) != reset:
+        complain("give a weight, or --reset, not both")
+        raise typer.Exit(USAGE)
+    _tell(target, "set_weight", weight, wait, config, kafka, force=force, chosen=form(json=json, plain=plain))
+
+
+def _tell(
+    target: str, action: Action, weight: float | None, wait_s: float, config: Path | None, kafka: str | None, *, force: bool, chosen: Form
+) -> None:  # fmt: skip
+    from routecast.models.events import Control  # noqa: PLC0415 - slow to import
+    from routecast.streams.clock import SystemClock  # noqa: PLC0415
     from routecast.streams.control import tell  # noqa: PLC0415
     from routecast.streams.published import service_of  # noqa: PLC0415
 
-    loaded, published = _published(config, kafka)
+    loaded, published = look(config, kafka)
     if not force:
         _refuse_unknown(loaded, published, target)
-    service = service_of(loaded, published, target)
-    word = ask(loaded.kafka, tell(loaded, target, action, service, wait_s=wait_s, clock=SystemClock()), within_s=None)
+    clock = SystemClock()
+    said = Control(at_ms=round(clock.now_ms()), target=target, action=action, weight=weight)
+    word = ask(loaded.kafka, tell(loaded, said, service_of(loaded, published, target), wait_s=wait_s, clock=clock), within_s=None)
     if chosen == "json":
         show_json(word)
-        return
-    at = "" if word.snapshot is None else f"{word.snapshot[0]}/{word.snapshot[1]}"
-    took = "" if word.took_ms is None else f"{word.took_ms:.0f}"
-    if chosen == "plain":
-        show_rows(
-            ("target", "action", "service", "offset", "snapshot", "took_ms", "state"),
-            [(target, action, service or "", str(word.offset), at, took, word.state or "")],
-            chosen,
-        )
-    elif word.snapshot is None:
-        show(f"told to {action}: {target}; not waited for a snapshot")
-    elif word.state is None:
-        show(f"told to {action}: {target}; the leader took it after {took} ms, no snapshot holds this target")
+    elif chosen == "plain":
+        row = (target, action, word.service or "", str(word.offset), *heard(word), word.state or "", _number(word.weight))
+        show_rows(("target", "action", "service", "offset", "snapshot", "took_ms", "state", "weight"), [row], chosen)
     else:
-        show(f"{target} is {word.state} in snapshot {at} of service {service}, {took} ms after it was told to {action}; planned share {_ratio(word.share)}")
+        show(_sentence(word, said))
 
 
-def _published(config: Path | None, kafka: str | None) -> tuple[Config, Published]:
+def _sentence(word: Word, said: Control) -> str:
+    """What became of a word, for people."""
+    target, (at, took) = word.target, heard(word)
+    wish = said.action if said.action in {"drain", "resume"} else "weigh as configured" if said.weight is None else f"weigh {_number(said.weight)}"
+    if word.snapshot is None:
+        return f"told to {wish}: {target}; not waited for a snapshot"
+    if word.state is None:
+        return f"told to {wish}: {target}; the leader took it after {took} ms, no snapshot holds this target"
+    if said.action == "set_weight":
+        return f"{target} weighs {_number(word.weight)} in snapshot {at} of service {word.service}, {took} ms after it was told to"
+    shown = f"{target} is {word.state} in snapshot {at} of service {word.service}, {took} ms after it was told to {wish}"
+    return f"{shown}; planned share {_ratio(word.share)}"
+
+
+def heard(word: Word) -> tuple[str, str]:
+    """The snapshot that followed a word, and after how many ms; empty where nobody waited."""
+    at = "" if word.snapshot is None else f"{word.snapshot[0]}/{word.snapshot[1]}"
+    return at, "" if word.took_ms is None else f"{word.took_ms:.0f}"
+
+
+def look(config: Path | None, kafka: str | None) -> tuple[Config, Published]:
+    """The configuration and what is published."""
     from routecast.streams.published import newest  # noqa: PLC0415 - slow to import
 
     loaded = configured(config, kafka)
@@ -135,7 +167,8 @@ def _refuse_unknown(config: Config, published: Published, target: str) -> None:
         raise typer.Exit(USAGE)
 
 
-def _warn_of_silence(config: Config, ages: Sequence[SnapshotAge]) -> None:
+def warn_of_silence(config: Config, ages: Sequence[SnapshotAge]) -> None:
+    """Tell on stderr when nobody publishes."""
     if not ages:
         complain("no snapshot was ever published: `routecast worker` starts a worker")
     for age in ages:
@@ -171,6 +204,10 @@ def _window(w: WindowDetails) -> tuple[str, ...]:
 
 
 def _figure(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {ms:+.0f} ms" for name, ms in value.items()) or "-"
     return value if isinstance(value, str) else _number(value) if isinstance(value, int | float) else str(value)
 
 

@@ -1,0 +1,91 @@
+"""`routecast policy`: which balancing policy the services follow, and switching it while everything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from routecast.cli.kafka import File, Json, Plain, Url, ask
+from routecast.cli.render import Form, complain, form, show, show_json, show_rows
+from routecast.cli.targets import USAGE, Wait, heard, look, warn_of_silence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from routecast.models.config import Policy
+    from routecast.models.targets import Word
+
+app = typer.Typer(no_args_is_help=True, help="Look at the balancing policies of the services and switch them.")
+Service = Annotated[str | None, typer.Option("--service", help="The service; all of them by default.")]
+
+
+@app.command("show")
+def show_policies(*, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False) -> None:
+    """Show the policy of every service, and whether an operator set it or the configuration."""
+    from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
+    from routecast.streams.published import policies  # noqa: PLC0415
+
+    loaded, published = look(config, kafka)
+    found = policies(loaded, published, SystemClock().now_ms())
+    warn_of_silence(loaded, found.snapshots)
+    if json:
+        show_json(found)
+    else:
+        show_rows(("service", "policy", "set by"), [(line.service, line.policy, line.set_by) for line in found.services], form(json=json, plain=plain))
+
+
+@app.command("set")
+def set_policy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="performance, weighted, least_connections, round_robin, greedy, random or auto.")],
+    *, service: Service = None, wait: Wait = 10.0, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False,
+) -> None:  # fmt: skip
+    """Have routers follow a policy from the next snapshot on, whatever they are configured for, until it is reset.
+
+    `auto` is `performance` for now: evidence from logged propensities does not choose yet. A router that was given its policy by its
+    program keeps that.
+    """
+    from typing import get_args  # noqa: PLC0415 - with the policies
+
+    from routecast.models.config import Policy  # noqa: PLC0415 - slow to import
+
+    policy = next((known for known in get_args(Policy) if known == name), None)
+    if policy is None:
+        complain(f"no policy {name!r}: choose one of {', '.join(get_args(Policy))}")
+        raise typer.Exit(USAGE)
+    _tell(policy, service, wait, config, kafka, chosen=form(json=json, plain=plain))
+
+
+@app.command()
+def reset(*, service: Service = None, wait: Wait = 10.0, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False) -> None:
+    """Have routers follow their configured policy again."""
+    _tell(None, service, wait, config, kafka, chosen=form(json=json, plain=plain))
+
+
+def _tell(policy: Policy | None, service: str | None, wait_s: float, config: Path | None, kafka: str | None, *, chosen: Form) -> None:
+    from routecast.models.events import Control  # noqa: PLC0415 - slow to import
+    from routecast.streams.clock import SystemClock  # noqa: PLC0415
+    from routecast.streams.control import tell  # noqa: PLC0415
+
+    loaded, _ = look(config, kafka)
+    if service is not None and service not in loaded.services:
+        complain(f"no service {service!r}: the configuration has {', '.join(sorted(loaded.services))}")
+        raise typer.Exit(USAGE)
+    clock = SystemClock()
+    said = Control(at_ms=round(clock.now_ms()), action="set_policy", service=service or "", policy=policy)
+    word = ask(loaded.kafka, tell(loaded, said, service, wait_s=wait_s, clock=clock), within_s=None)
+    if chosen == "json":
+        show_json(word)
+    elif chosen == "plain":
+        row = (service or "", policy or "", str(word.offset), *heard(word))
+        show_rows(("service", "policy", "offset", "snapshot", "took_ms"), [row], chosen)
+    else:
+        show(_sentence(word, policy))
+
+
+def _sentence(word: Word, policy: str | None) -> str:
+    """What became of a word, for people."""
+    at, took = heard(word)
+    who = "every service follows" if word.service is None else f"service {word.service} follows"
+    what = policy or "the configured policy"
+    return f"told: {who} {what}; not waited for a snapshot" if not at else f"{who} {what} from snapshot {at} on, {took} ms after it was told to"
