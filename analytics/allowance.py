@@ -21,24 +21,30 @@ _LEAST_RATE = 1.0 / 86_400.0
 """Slowest filling believed, in limits per second."""
 _FASTEST_RATE = 1000.0
 _MOST_DEBT = -2.0
+_KEPT = 0.9
+"""Of what earlier headers said of the filling."""
+_ROUNDED = 0.5
+"""What a count of what is left is below the truth on average."""
 
 
 class Allowance:
     """One limit, of requests or of tokens; times are epoch milliseconds. Memory: about ten numbers."""
 
-    __slots__ = ("_bucket", "_full_at_ms", "_told_ms", "used")
+    __slots__ = ("_bucket", "_filled", "_filling_ms", "_full_at_ms", "_told_ms", "_window_ms", "used")
 
     def __init__(self, per_s: float, capacity: float, now_ms: float) -> None:
         self._bucket = TokenBucket(per_s, capacity, now_ms)
         self._full_at_ms = math.inf
         self._told_ms = -math.inf
+        self._filled = self._filling_ms = 0.0
+        self._window_ms = 0.0
         self.used = 0.0
         """Everything ever taken, in the fleet's measure."""
 
     @classmethod
-    def configured(cls, per_min: float, now_ms: float) -> Allowance:
-        """A limit as the configuration knows it, 10 s of it at once."""
-        return cls(per_min / 60.0, max(1.0, per_min / 60.0 * BURST_S), now_ms)
+    def configured(cls, per_min: float) -> Allowance:
+        """A limit as the configuration knows it, 10 s of it at once; full at first."""
+        return cls(per_min / 60.0, max(1.0, per_min / 60.0 * BURST_S), 0.0)
 
     def take(self, amount: float, now_ms: float) -> float:
         """Count what was started, whatever is left; how much was taken: nothing where the debt is twice the capacity, so that it ends."""
@@ -60,21 +66,33 @@ class Allowance:
             return
         self._told_ms = started_ms
         bucket = self._bucket
-        bucket.capacity = quota.limit or max(1.0, bucket.capacity, quota.remaining)
+        capacity = quota.limit or max(1.0, bucket.capacity, quota.remaining)
+        if capacity != bucket.capacity:
+            bucket.capacity, self._filled, self._filling_ms, self._window_ms = capacity, 0.0, 0.0, 0.0
         self._learn_rate(quota, bucket.capacity, now_ms)
         filled = (now_ms - started_ms) / 1000.0 * bucket.per_s
         bucket.fill_to(quota.remaining + filled - (self.used - used_then), now_ms)
 
     def _learn_rate(self, quota: Quota, limit: float, now_ms: float) -> None:
-        """Filling per second: from the way to full and the time it takes; of a window nothing until its end."""
+        """Filling per second: from the way to full and the time it takes, averaged; of a window nothing until its end."""
         bucket, self._full_at_ms = self._bucket, math.inf
         if quota.reset_ms is not None and not quota.even:
             bucket.per_s, self._full_at_ms = 0.0, now_ms + quota.reset_ms
+            self._window_ms = max(self._window_ms, quota.reset_ms)
         elif quota.reset_ms and limit > quota.remaining:
-            rate = (limit - quota.remaining) / quota.reset_ms * 1000.0
+            self._filled = _KEPT * self._filled + limit - quota.remaining - _ROUNDED
+            self._filling_ms = _KEPT * self._filling_ms + quota.reset_ms
+            rate = self._filled / self._filling_ms * 1000.0
             bucket.per_s = min(_FASTEST_RATE * limit, max(_LEAST_RATE * limit, rate))
         else:
             bucket.per_s = bucket.per_s or limit / _MINUTE_S
+
+    @property
+    def per_min(self) -> float | None:
+        """The limit as headers tell it, per minute; None where they do not."""
+        if self._filling_ms > 0:
+            return self._bucket.per_s * 60.0
+        return self._bucket.capacity / self._window_ms * 60_000.0 if self._window_ms > 0 else None
 
     def _level(self, now_ms: float) -> float:
         if now_ms >= self._full_at_ms:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from routecast.analytics.availability import USABLE, closed_off, panics, probes, reopened, usable
 from routecast.analytics.balance import DRAWS, EXPLORE, Table
 from routecast.analytics.newcomers import capped_scores, capped_shares, welcomed
+from routecast.analytics.rate_limits import roominess
 from routecast.models.config import Routing, TargetConfig
 from routecast.models.decision import Decision, Explanation
 from routecast.models.errors import NoTarget
@@ -232,7 +233,7 @@ def cost_of(entry: TargetScore, factor: float, view: View, routing: Routing, req
     extra_price = entry.usd / usd * (scale * (2.0 if requirements.urgency == "low" else 1.0) - 1.0) if usd > 0 else 0.0
     extra_s = extra_time_s(entry, view.snapshot.output_tokens if view.snapshot else 0.0, requirements)
     cost_s = max(_LEAST_COST * entry.cost_s, entry.cost_s + extra_price + extra_s)
-    return cost_s * (1.0 + routing.factor_weights.requirements / _REQUIREMENTS_NORM * (1.0 - factor))
+    return cost_s / roominess(entry.headroom) * (1.0 + routing.factor_weights.requirements / _REQUIREMENTS_NORM * (1.0 - factor))
 
 
 def why_not(view: View, i: int, tried: Collection[str], fitness: Fitness, requirements: Requirements) -> str:

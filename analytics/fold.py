@@ -198,7 +198,7 @@ class PartitionFold:
         if totals is None:
             return
         label(totals, event)
-        book(totals, event, us)
+        book(totals, event, us, at_ms)
         if not event.start_reported:
             totals.started += 1
             totals.first_attempts += event.attempt == 1

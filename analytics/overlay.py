@@ -59,9 +59,10 @@ class Overlay:
     def limited(self, i: int, until_ms: float, now_ms: float) -> None:
         """Target `i` refuses until this time (epoch ms), capped at 300 s from now; a time that has passed takes it back."""
         until_ms = min(until_ms, now_ms + LONGEST_LIMITED_MS)
+        before = i in self._limited_until_ms
         _put(self._limited_until_ms, i, until_ms if until_ms > now_ms else None)
         self.next_ms = min(self._limited_until_ms.values(), default=math.inf)
-        self.dirty = True
+        self.dirty = self.dirty or before != (until_ms > now_ms)
 
     def headroom(self, i: int, ratio: float | None) -> None:
         """The free part of the rate limits of target `i`, 0..1, as this router sees it; the less of this and the published one counts.

@@ -10,17 +10,23 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from routecast.analytics.allowance import Allowance
 from routecast.models.config import TargetConfig
-from routecast.models.limits import ProviderLimits, Quota
+from routecast.models.events import Limits
+from routecast.models.limits import MOST, ProviderLimits, Quota
 
 LONGEST_HOLD_MS = 300_000.0
 """Longest time a refusal or a header keeps a target out."""
-_FIRST_HOLD_MS = 1000.0
+HOLD_MS = 1000.0
+"""How long a refusal that names no time keeps a target out."""
 _SHORTEST_HOLD_MS = 10.0
 _MOST_REPLICAS = 64.0
-TIGHT = 0.2
-"""Below this headroom a target's cost rises, to 1 / (5 · headroom)."""
+_TIGHT = 0.2
+"""Below this headroom a target becomes dearer."""
+_LEAST_HEADROOM = 0.01
+_STEP = 0.7
 
 
 class Reserved(NamedTuple):
@@ -50,40 +56,45 @@ class _Limited:
 class RateLimits:
     """Limits of all targets of a router, in its own numbering; times are epoch ms. Memory: 0.5 kB for each target that has limits."""
 
-    def __init__(self, targets: Sequence[TargetConfig], now_ms: float) -> None:
-        self._of: list[_Limited | None] = [_configured(target, now_ms) for target in targets]
+    def __init__(self, targets: Sequence[TargetConfig]) -> None:
+        self._of: list[_Limited | None] = [_configured(target) for target in targets]
         self._replicas = 1.0
-        self._tokens = 0.0
+        self._input = self._output = 0.0
 
-    def refresh(self, share: float, tokens: float) -> None:
-        """Use this share of the traffic, in (0, 1], and this expected number of tokens of a request."""
+    def refresh(self, share: float, input_tokens: float, output_tokens: float) -> None:
+        """Use this share of the traffic, in (0, 1], and these expected numbers of tokens of a request."""
         self._replicas = min(_MOST_REPLICAS, 1.0 / share)
-        self._tokens = tokens
+        self._input, self._output = input_tokens, output_tokens
 
     @property
     def limited(self) -> list[int]:
         """Targets of which limits are known."""
         return [i for i, limits in enumerate(self._of) if limits is not None]
 
-    def started(self, i: int, tokens: float | None, now_ms: float) -> Reserved:
-        """Take a request and its tokens, the expected ones where None."""
+    def has(self, i: int) -> bool:
+        """Whether limits of target `i` are known."""
+        return self._of[i] is not None
+
+    def started(self, i: int, input_tokens: float | None, output_tokens: float | None, now_ms: float) -> Reserved:
+        """Take a request and its tokens: those that go in and may come out, the expected ones where None."""
         limits = self._of[i]
         if limits is None:
             return UNRESERVED
-        requests, tokens_of = limits.requests, limits.tokens
+        requests, tokens = limits.requests, limits.tokens
+        amount = (self._input if input_tokens is None else input_tokens) + (self._output if output_tokens is None else output_tokens)
         return Reserved(
             requests.take(self._replicas, now_ms) if requests else 0.0,
-            tokens_of.take(self._replicas * (self._tokens if tokens is None else tokens), now_ms) if tokens_of else 0.0,
+            tokens.take(self._replicas * amount, now_ms) if tokens else 0.0,
             requests.used if requests else 0.0,
-            tokens_of.used if tokens_of else 0.0,
+            tokens.used if tokens else 0.0,
         )
 
-    def ended(self, i: int, reserved: Reserved, tokens: float | None, started_ms: float, now_ms: float) -> None:
-        """Settle the tokens of a call that succeeded or failed, but was not refused; None where nobody counted them."""
+    def ended(self, i: int, reserved: Reserved, tokens: float | None, started_ms: float, now_ms: float, *, ok: bool) -> None:
+        """Settle the tokens of a call; None where nobody counted them."""
         limits = self._of[i]
         if limits is None:
             return
-        if limits.held_until_ms <= started_ms:
+        if ok and limits.held_until_ms <= started_ms:
             limits.hold_ms = 0.0
         if limits.tokens is not None and tokens is not None and reserved.tokens:
             limits.tokens.settle(reserved.tokens, tokens * self._replicas, started_ms, now_ms)
@@ -98,11 +109,18 @@ class RateLimits:
         if said.tokens is not None:
             limits.tokens = _told(limits.tokens, said.tokens, reserved.tokens_used, started_ms, now_ms)
 
+    def reported(self, i: int, said: ProviderLimits) -> Limits | None:
+        """What to report of these headers: what is left, and what the limits themselves seem to be."""
+        limits, report = self._of[i], said.limits
+        if limits is None or report is None:
+            return report
+        return replace(report, requests_per_min=_per_min(limits.requests), tokens_per_min=_per_min(limits.tokens))
+
     def refused(self, i: int, retry_after_ms: float | None, started_ms: float, now_ms: float) -> None:
         """Take note that a call was refused (429)."""
         limits = self._limits(i)
         again = started_ms >= limits.held_until_ms  # else it was under way when the last one was refused, and says nothing new
-        told_ms = _FIRST_HOLD_MS if retry_after_ms is None else retry_after_ms
+        told_ms = HOLD_MS if retry_after_ms is None else retry_after_ms
         hold_ms = max(told_ms, 2.0 * limits.hold_ms) if again else told_ms
         hold_ms = min(LONGEST_HOLD_MS, max(_SHORTEST_HOLD_MS, hold_ms))
         if again:
@@ -118,7 +136,7 @@ class RateLimits:
         if limits.requests is not None:
             wait_ms = max(wait_ms, limits.requests.wait_ms(self._replicas, now_ms))
         if limits.tokens is not None:
-            wait_ms = max(wait_ms, limits.tokens.wait_ms(self._replicas * self._tokens, now_ms))
+            wait_ms = max(wait_ms, limits.tokens.wait_ms(self._replicas * (self._input + self._output), now_ms))
         return now_ms + min(LONGEST_HOLD_MS, wait_ms)
 
     def headroom(self, i: int, now_ms: float) -> float:
@@ -135,12 +153,29 @@ class RateLimits:
         return limits
 
 
-def _configured(target: TargetConfig, now_ms: float) -> _Limited | None:
+def _per_min(allowance: Allowance | None) -> int | None:
+    per_min = allowance.per_min if allowance is not None else None
+    return None if per_min is None else min(int(MOST), max(1, round(per_min)))
+
+
+def roominess(headroom: float) -> float:
+    """What the cost of a target is divided by: 1 down to a headroom of 20 %, from there on five times the headroom."""
+    return 1.0 if headroom >= _TIGHT else max(_LEAST_HEADROOM, headroom) / _TIGHT
+
+
+def stepped(headroom: float) -> float | None:
+    """A headroom below 20 % rounded down to one of a few steps, so that it changes rarely; None above: nothing to say."""
+    if headroom >= _TIGHT:
+        return None
+    return _TIGHT * _STEP ** math.ceil(math.log(max(_LEAST_HEADROOM, headroom) / _TIGHT, _STEP))
+
+
+def _configured(target: TargetConfig) -> _Limited | None:
     if target.requests_per_min is None and target.tokens_per_min is None:
         return None
     limits = _Limited()
-    limits.requests = Allowance.configured(target.requests_per_min, now_ms) if target.requests_per_min else None
-    limits.tokens = Allowance.configured(target.tokens_per_min, now_ms) if target.tokens_per_min else None
+    limits.requests = Allowance.configured(target.requests_per_min) if target.requests_per_min else None
+    limits.tokens = Allowance.configured(target.tokens_per_min) if target.tokens_per_min else None
     return limits
 
 

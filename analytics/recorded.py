@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -33,6 +34,12 @@ class Storm:
 
     from_ms: float
     until_ms: float
+    retry_after_s: float | None = None
+    """What refusals say; None: the time until it is over."""
+
+    def headers(self, now_ms: float) -> dict[str, str]:
+        """Headers of a refusal."""
+        return {"retry-after": str(math.ceil((self.until_ms - now_ms) / 1000.0) if self.retry_after_s is None else self.retry_after_s)}
 
 
 class RecordedTarget:
@@ -56,6 +63,8 @@ class RecordedTarget:
         self._next_served = self._next_in_storm = 0
         self.ended_ttft_ms = 0.0
         """Time to first token, without the wait, of the call that ended last; right while its `done` runs."""
+        self.ended_headers: Mapping[str, str] = {}
+        """Headers of the call that ended last; right while its `done` runs."""
         self.ended_service_ms = 0.0
         """Service time of the call that ended last; right while its `done` runs."""
 
@@ -81,16 +90,21 @@ class RecordedTarget:
     def submit(self, work_ms: float, done: Done) -> Call:
         """Begin a call of as many tokens as the work stands for, answered as the next recorded request was."""
         answer = self._next()
-        if answer.rate_limited:
-            return self._queue.after(0.0, self._end, 0.0, 0.0, self._queue.now_ms, done, "rate_limited")
+        if answer.rate_limited and self._storm is not None:
+            return self._queue.after(0.0, self._refuse, done, self._storm.headers(self._queue.now_ms))
         service_ms = answer.service_ms(work_ms * self._tokens_per_work_ms)
         first = answer.ttft_ms / service_ms if service_ms else 0.0
         return self._inner.submit(service_ms, partial(self._end, service_ms * self.condition.slowdown, first, self._queue.now_ms, done))
+
+    def _refuse(self, done: Done, headers: Mapping[str, str]) -> None:
+        self.ended_headers, self.ended_service_ms, self.ended_ttft_ms = headers, 0.0, 0.0
+        done("rate_limited")
 
     def _end(self, service_ms: float, first: float, begun_ms: float, done: Done, outcome: Outcome) -> None:
         """The service took no longer than the call: one that waited for the end of a slow-down was served faster than it began."""
         self.ended_service_ms = min(service_ms, self._queue.now_ms - begun_ms)
         self.ended_ttft_ms = first * self.ended_service_ms
+        self.ended_headers = self._inner.ended_headers
         done(outcome)
 
     def _next(self) -> Answer:

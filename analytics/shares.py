@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routecast.models.config import TargetConfig
+from routecast.models.rows import TargetTotals
 
 Floats = NDArray[np.float64]
 
@@ -49,9 +50,13 @@ def planned_shares(rate_per_s: float, cost_s: Floats, service_s: Floats, capacit
     return shares
 
 
-def limits_per_s(targets: Sequence[TargetConfig], tokens: float) -> Floats:
-    """Requests per second that each target's configured rate limits allow, at so many tokens a request; inf where there is none."""
-    return np.array([min(t.requests_per_min or math.inf, (t.tokens_per_min or math.inf) / max(1.0, tokens)) / 60 for t in targets])
+def limits_per_s(targets: Sequence[TargetConfig], totals: Sequence[TargetTotals], tokens: float) -> Floats:
+    """Requests per second that each target's rate limits allow, at so many tokens a request; inf where there is none.
+
+    What headers told (`totals`, in the same order) wins over the configuration.
+    """
+    told = [(known.limits[1] or t.requests_per_min, known.limits[2] or t.tokens_per_min) for t, known in zip(targets, totals, strict=True)]
+    return np.array([min(requests or math.inf, (of_tokens or math.inf) / max(1.0, tokens)) / 60 for requests, of_tokens in told])
 
 
 def _between(below: Floats, above: Floats) -> Floats:

@@ -25,6 +25,7 @@ from routecast.analytics.observation import SURGE_WINDOW_MS, Observation
 from routecast.analytics.price import EffectivePrice
 from routecast.analytics.quantiles import Quantiles, to_publish
 from routecast.analytics.rate import ArrivalRate, MeanInFlight, MinuteUse
+from routecast.analytics.refusals import Refusals
 from routecast.analytics.regions import RegionOffsets
 from routecast.analytics.score import current_load, performance_score
 from routecast.analytics.service_time import ServiceTime, model_numbers, pooled_variance
@@ -94,10 +95,8 @@ class ServiceAnalyst:
         self._minute = Horizon(0, tau_s=_MINUTE_TAU_S)
         self._history = Horizon(0, requests=config.adaptive.history_size)
         self._health = Health(self._routing.failover_threshold, config.intervals.health_check_ms, self._routing.objective.success_ratio)
-        self._arrivals = ArrivalRate()
-        self._mean_in_flight = MeanInFlight()
-        self._use = MinuteUse()
-        self._tokens, self._price, self._regions = ExpectedTokens(), EffectivePrice(), RegionOffsets()
+        self._arrivals, self._mean_in_flight, self._use = ArrivalRate(), MeanInFlight(), MinuteUse()
+        self._tokens, self._price, self._regions, self._refusals = ExpectedTokens(), EffectivePrice(), RegionOffsets(), Refusals()
         self._published, self._at_ms = dict[str, float](), 0.0
         self.drained: AbstractSet[str] = frozenset()
         """Targets that operators took out of rotation."""
@@ -112,7 +111,8 @@ class ServiceAnalyst:
             self._index[target.id] = len(self._targets)
             self._targets.append(target)
         n = len(self._targets)
-        for part in (self._observed, self._capacity, self._service_time, self._steady, self._minute, self._history, self._health, self._price, self._regions):
+        horizons, learnt = (self._steady, self._minute, self._history), (self._price, self._regions, self._refusals)
+        for part in (self._observed, self._capacity, self._service_time, *horizons, self._health, *learnt):
             part.grow(n)
 
     def discover(self, totals: Mapping[str, TargetTotals]) -> None:
@@ -127,7 +127,7 @@ class ServiceAnalyst:
             "self": self, "observed": self._observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
             "minute": self._minute, "history": self._history, "health": self._health, "cusum": self._health.cusum, "arrivals": self._arrivals,
             "mean_in_flight": self._mean_in_flight, "use": self._use, "tokens": self._tokens,
-            "price": self._price, "regions": self._regions,
+            "price": self._price, "regions": self._regions, "refusals": self._refusals,
         }  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -157,7 +157,9 @@ class ServiceAnalyst:
 
     def urgent(self, at_ms: float, totals: Mapping[str, TargetTotals]) -> bool:
         """Whether something happened since the last tick that should be published at once: a surge, or a target that fails."""
-        return self._surging(at_ms) or any(
+        if self._surging(at_ms) or self._refusals.urgent(at_ms, [totals.get(t.id, _NO_TOTALS) for t in self._targets]):
+            return True
+        return any(
             difference(totals.get(t.id), self._totals.get(t.id)).broken >= _ALARMING and self._health.states[i] != "open" for i, t in enumerate(self._targets)
         )
 
@@ -193,6 +195,7 @@ class ServiceAnalyst:
         self._tokens.update(elapsed_s, new)
         self._price.update(elapsed_s, new, self._targets)
         self._regions.update(elapsed_s, new)
+        self._refusals.update(at_ms, new)
         arrived = sum(item.first_attempts for item in new)
         if self._surging(at_ms):
             self._arrivals.jump((self._observed.arrivals(at_ms) or 0) / (SURGE_WINDOW_MS / 1000))
@@ -221,8 +224,8 @@ class ServiceAnalyst:
         )
         usd = self._routing.usd_per_second
         cost_s = expected_cost(estimates, self.score_weights, 1.0 / usd if usd > 0 else 0.0)
-        limits = limits_per_s(self._targets, self._tokens.input + self._tokens.output)
-        new_here = newcomers([self._totals.get(t.id, _NO_TOTALS) for t in self._targets], prior_weight)
+        known = [self._totals.get(t.id, _NO_TOTALS) for t in self._targets]
+        limits, new_here = limits_per_s(self._targets, known, self._tokens.input + self._tokens.output), newcomers(known, prior_weight)
         capped = np.where(new_here, np.minimum(limits, max(_NEXT_TO_NOTHING, self._routing.newcomer_share * self._arrivals.per_s)), limits)
         drained = np.array([t.id in self.drained for t in self._targets], bool)
         if drained.all():
@@ -248,7 +251,7 @@ class ServiceAnalyst:
         shown = to_publish(self._targets, plan.newcomer, quantiles)
         targets = tuple(
             TargetScore(
-                id=target.id, state="drained" if target.id in self.drained else self._health.states[i], ramp=_r(ramp[i]),
+                id=target.id, state="drained" if target.id in self.drained else self._refusals.state(i, self._health.states[i]), ramp=_r(ramp[i]),
                 time_s=_r(e.time_s[i]), service_s=_r(plan.service_s[i]),
                 capacity=_r(plan.capacity[i]), share=self._steady_share(target.id, _r(plan.share[i])), in_flight=float(plan.in_flight[i]),
                 in_flight_mean=_r(plan.in_flight_mean[i]), oldest_open_ms=float(plan.oldest_open_ms[i]), cost_s=_r(plan.cost_s[i]),

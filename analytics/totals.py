@@ -9,11 +9,12 @@ from operator import add, attrgetter, sub
 from typing import Any
 
 from routecast.analytics.pane import LEAST_MS, MILLION
+from routecast.analytics.rate_limits import HOLD_MS, LONGEST_HOLD_MS
 from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Started
 from routecast.models.rows import MOST_REGIONS, RegionTally, TargetTotals
 
 _LABELS = ("target", "provider", "model", "service", "region")
-_SUMS = tuple(name for name in TargetTotals.__struct_fields__ if name not in {*_LABELS, "regions"})
+_SUMS = tuple(name for name in TargetTotals.__struct_fields__ if name not in {*_LABELS, "regions", "refused", "limits"})
 _sums: Callable[[TargetTotals], tuple[int, ...]] = attrgetter(*_SUMS)
 _NOTHING = TargetTotals("")
 
@@ -21,7 +22,8 @@ _NOTHING = TargetTotals("")
 def add_totals(left: TargetTotals, right: TargetTotals) -> TargetTotals:
     """The sum of two totals of one target; a label that only one knows is kept."""
     labels = (getattr(left, name) or getattr(right, name) for name in _LABELS)
-    figures: tuple[Any, ...] = (*labels, *map(add, _sums(left), _sums(right)), _regions(left, right, 1))
+    newest = max(left.refused, right.refused), max(left.limits, right.limits)
+    figures: tuple[Any, ...] = (*labels, *map(add, _sums(left), _sums(right)), _regions(left, right, 1), *newest)
     return TargetTotals(*figures)
 
 
@@ -37,11 +39,11 @@ def _regions(left: TargetTotals, right: TargetTotals, sign: int) -> list[RegionT
 
 
 def difference(now: TargetTotals | None, before: TargetTotals | None) -> TargetTotals:
-    """What is new; all 0 for a target of which nothing is known."""
+    """What is new; all 0 for a target of which nothing is known. Of limits and refusals the newest."""
     if now is None:
         return TargetTotals("")
     before = before or _NOTHING
-    figures: tuple[Any, ...] = (now.target, "", "", "", "", *map(sub, _sums(now), _sums(before)), _regions(now, before, -1))
+    figures: tuple[Any, ...] = (now.target, "", "", "", "", *map(sub, _sums(now), _sums(before)), _regions(now, before, -1), now.refused, now.limits)
     return TargetTotals(*figures)
 
 
@@ -57,8 +59,8 @@ def label(totals: TargetTotals, event: Started | Completed) -> None:
         totals.region = event.region
 
 
-def book(totals: TargetTotals, event: Completed, us: int) -> None:
-    """Count a completion; `us` is its duration in whole microseconds."""
+def book(totals: TargetTotals, event: Completed, us: int, at_ms: float) -> None:
+    """Count a completion; `us` is its duration in whole microseconds, `at_ms` when it counts."""
     totals.duration_us += us
     tokens = event.output_tokens
     if event.outcome == "ok":
@@ -83,6 +85,8 @@ def book(totals: TargetTotals, event: Completed, us: int) -> None:
         _book_region(totals, event)
     if event.quality is not None or event.satisfaction is not None:
         judge(totals, event)
+    if event.limits is not None or event.outcome == "rate_limited":
+        _book_limits(totals, event, at_ms)
 
 
 def _book_region(totals: TargetTotals, event: Completed) -> None:
@@ -98,6 +102,16 @@ def _book_region(totals: TargetTotals, event: Completed) -> None:
         totals.regions.append(tally)
     tally.n += 1
     tally.sum_ln += round(math.log(max(LEAST_MS, first_ms)) * MILLION)
+
+
+def _book_limits(totals: TargetTotals, event: Completed, at_ms: float) -> None:
+    """Keep the newest of what providers said of their limits, and the refusal that reaches furthest, 300 s from `at_ms` at the most."""
+    said = event.limits
+    if said is not None and (said.requests_per_min or said.tokens_per_min):
+        totals.limits = max(totals.limits, (int(at_ms), said.requests_per_min or 0, said.tokens_per_min or 0))
+    if event.outcome == "rate_limited":
+        hold_ms = int(min(LONGEST_HOLD_MS, HOLD_MS if event.retry_after_ms is None else event.retry_after_ms))
+        totals.refused = max(totals.refused, (int(at_ms) + hold_ms, hold_ms))
 
 
 def _book_failure(totals: TargetTotals, event: Completed, us: int) -> None:

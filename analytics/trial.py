@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -60,6 +60,11 @@ class Target(Protocol):
     @property
     def available(self) -> bool:
         """Whether a call made now can succeed."""
+        ...
+
+    @property
+    def ended_headers(self) -> Mapping[str, str]:
+        """Headers of the call that ended last; right while its `done` runs."""
         ...
 
     def submit(self, work_ms: float, done: Done) -> Call:

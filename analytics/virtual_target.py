@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from routecast.analytics.servers import Call, Done, Server
@@ -67,6 +69,15 @@ class RequestLimit:
         """Time until the next request is taken; 0 = now."""
         return max(0.0, 1.0 - self._refill()) / self.per_s * 1000.0
 
+    def headers(self) -> dict[str, str]:
+        """What the answer to a request says that was just let in or refused, as OpenAI's do; a refusal also says when to come back."""
+        said = {
+            "x-ratelimit-limit-requests": f"{self.burst:.0f}",
+            "x-ratelimit-remaining-requests": str(self.remaining),
+            "x-ratelimit-reset-requests": f"{self.reset_ms:.0f}ms",
+        }
+        return said if self.remaining else said | {"retry-after-ms": f"{self.retry_after_ms:.0f}"}
+
     def _refill(self) -> float:
         now_ms = self._queue.now_ms
         self._level = min(self.burst, self._level + (now_ms - self._at_ms) * self.per_s / 1000.0)
@@ -97,6 +108,8 @@ class VirtualTarget:
         self._deadline_ms = deadline_ms
         self._condition = WELL
         self._hanging: set[_Hanging] = set()
+        self.ended_headers: Mapping[str, str] = {}
+        """Headers of the call that ended last, as they were when it was let in; right while its `done` runs."""
 
     @property
     def in_flight(self) -> int:
@@ -129,13 +142,20 @@ class VirtualTarget:
 
     def _answer(self, work_ms: float, done: Done) -> Call:
         condition = self._condition
-        if self.limit is not None and not self.limit.take():
-            return self._queue.after(0.0, done, "rate_limited")
+        if self.limit is not None:
+            let_in = self.limit.take()
+            done = partial(self._tell, done, self.limit.headers())
+            if not let_in:
+                return self._queue.after(0.0, done, "rate_limited")
         if condition.hangs:
             return _Hanging(self._hanging)
         if condition.fail_ratio and self._random.random() < condition.fail_ratio:
             return self._queue.after(0.0, done, "error")
         return self.server.submit(work_ms, done)
+
+    def _tell(self, done: Done, headers: Mapping[str, str], outcome: Outcome) -> None:
+        self.ended_headers = headers
+        done(outcome)
 
 
 class _Hanging:

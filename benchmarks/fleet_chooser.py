@@ -6,10 +6,9 @@ import math
 from collections.abc import Collection
 
 from routecast.analytics.trial import Simulation
-from routecast.analytics.virtual_target import VirtualTarget
 from routecast.models.config import Config
 from routecast.models.decision import Decision
-from routecast.models.events import Limits, Outcome
+from routecast.models.events import Outcome
 from routecast.streams.call import Call
 from routecast.testing import Fleet
 
@@ -52,8 +51,7 @@ class FleetChooser:
         """Report the end, with what the headers of the answer say."""
         del duration_ms
         call, index = handle
-        target = self._targets[index]
-        if isinstance(target, VirtualTarget) and target.limit is not None:
-            call.limits = Limits(remaining_requests=target.limit.remaining, reset_ms=target.limit.reset_ms)
-            call.retry_after_ms = target.limit.retry_after_ms if outcome == "rate_limited" else None
+        headers = self._targets[index].ended_headers if outcome in {"ok", "rate_limited"} else {}
+        if headers:
+            call.headers(headers, status=429 if outcome == "rate_limited" else 200)
         call.finish(outcome)

@@ -83,6 +83,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     remaining_requests: Count | None = None
     remaining_tokens: Count | None = None
     reset_ms: DurationMs | None = None
+    requests_per_min: Count | None = None
+    """What the router that reads the headers makes of the limit itself."""
+    tokens_per_min: Count | None = None
 
 
 class Completed(_RequestEvent, frozen=True, kw_only=True, omit_defaults=True, tag="request.completed", gc=False):

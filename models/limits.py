@@ -8,11 +8,13 @@ is bounded, and times are read against the provider's own `date`, so that no clo
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from numbers import Real
+from typing import NamedTuple, SupportsFloat
 
 from routecast.models.events import Limits
 
@@ -31,6 +33,12 @@ _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
 _UNIT_MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6, "d": 864e5}
 _MEMBER = re.compile(r'\s*(?:"(?P<name>[^"]*)"|(?P<bare>[^;=\s]+))?\s*(?P<rest>.*)')
 _PARAMETER = re.compile(r"\b(limit|remaining|reset|r|t|q)\s*=\s*(-?\d{1,18}(?:\.\d{1,9})?)")
+
+
+def plain_number(value: object) -> float | None:
+    """What an application noted, as a number from 0 to 1e8; None where it is none: nothing it says may break a call."""
+    number = float(value) if isinstance(value, SupportsFloat) and isinstance(value, Real) else math.nan
+    return min(MOST, number) if number >= 0 else None
 
 
 class Quota(NamedTuple):

@@ -131,6 +131,10 @@ class TargetTotals(msgspec.Struct, array_like=True, gc=False):
     cost_output_tokens: int = 0
     regions: list[RegionTally] = []
     """Of the first `MOST_REGIONS` regions of callers that this partition saw."""
+    refused: tuple[int, int] = (0, 0)
+    """Until when (epoch ms) and for how long (ms) the refusal (429) that reaches furthest keeps everybody away; 0 = never refused."""
+    limits: tuple[int, int, int] = (0, 0, 0)
+    """Newest rate limits that headers told: when (epoch ms), requests and tokens per minute; 0 = unknown."""
 
     @property
     def failed(self) -> int:

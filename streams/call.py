@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
+from routecast.analytics.rate_limits import UNRESERVED
 from routecast.models.decision import Decision
 from routecast.models.events import Completed, DecisionRef, Limits, Outcome
+from routecast.models.limits import plain_number, read_limits
 
 if TYPE_CHECKING:
     from routecast.streams.router import Router
 
 _OUTCOMES = frozenset(get_args(Outcome))
+_TOO_MANY_REQUESTS = 429
 
 
 class Call:
     """A call that has been started; reports its end exactly once, whatever is called afterwards."""
 
     __slots__ = (
-        "_cost_usd", "_done", "_input_tokens", "_output_tokens", "_owner", "_quality", "_ref", "_router", "_satisfaction", "_ttft_ms",
-        "attempt", "completed_at_ms", "decision", "index", "limits", "on_first_chunk", "overdue", "request_id", "retry_after_ms", "started_at_ms", "started_s",
+        "_cost_usd", "_done", "_http_status", "_input_tokens", "_output_tokens", "_owner", "_quality", "_ref", "_router", "_satisfaction", "_ttft_ms",
+        "attempt", "completed_at_ms", "decision", "index", "limits", "on_first_chunk", "overdue", "refused", "request_id", "reserved",
+        "retry_after_ms", "started_at_ms", "started_s",
         "timeout_ms",
     )  # fmt: skip
 
@@ -40,6 +44,10 @@ class Call:
         self.limits: Limits | None = None
         """What the provider's headers said of its rate limits."""
         self.retry_after_ms: float | None = None
+        self.refused = False
+        """Whether a refusal (429) was noted before the end."""
+        self.reserved = UNRESERVED
+        """What it took of its target's rate limits."""
         self.timeout_ms: float | None = None
         """What `Router.call` allows this attempt; hand it to the client where nothing can interrupt it."""
         self.on_first_chunk: Callable[[], object] | None = None
@@ -48,12 +56,38 @@ class Call:
         self._ref = ref
         self._done = False
         self._owner = router.emitter.name
+        self._http_status: int | None = None
         self._ttft_ms: float | None = None
         self._input_tokens: int | None = None
         self._output_tokens: int | None = None
         self._cost_usd: float | None = None
         self._quality: float | None = None
         self._satisfaction: float | None = None
+
+    def headers(self, headers: object, *, status: int | None = None) -> None:
+        """Read what the headers of the answer say of rate limits, as soon as they are here; the next decision follows.
+
+        `headers`: a mapping (`response.headers` of httpx, requests, aiohttp) or pairs. `status` is the HTTP status; 429 keeps this router
+        from the target until Retry-After. What cannot be read is passed over. Never raises.
+        """
+        router = self._router
+        if self._done or self._owner != router.emitter.name:
+            return
+        now_ms = router.clock.now_ms()
+        said = read_limits(headers, now_ms)
+        refused = status == _TOO_MANY_REQUESTS and not self.refused
+        with router.overlaying():
+            router.limiting.told(self, said, now_ms, refused=refused)
+        self.refused |= refused
+        self._http_status = status
+        if said.retry_after_ms is not None:
+            self.retry_after_ms = said.retry_after_ms
+
+    @property
+    def used_tokens(self) -> float | None:
+        """Tokens that went in and came out, as far as they were noted as numbers; None where none were."""
+        noted = [n for n in (plain_number(self._input_tokens), plain_number(self._output_tokens)) if n is not None]
+        return sum(noted) if noted else None
 
     def first_chunk(self, after_ms: float | None = None) -> None:
         """Note that the first chunk of the answer is here, or came `after_ms` after the start. The first note counts."""
@@ -118,7 +152,8 @@ class Call:
         event = Completed(
             at_ms=self.completed_at_ms, emitter=emitter.name, request_id=self.request_id, attempt=self.attempt, target=decision.target,
             service=decision.service, caller_region=decision.caller_region, started_at_ms=self.started_at_ms, duration_ms=duration_ms, outcome=outcome,
-            ttft_ms=self._ttft_ms, error_type=error_type, http_status=http_status, retry_after_ms=self.retry_after_ms, input_tokens=self._input_tokens,
+            ttft_ms=self._ttft_ms, error_type=error_type, http_status=self._http_status if http_status is None else http_status,
+            retry_after_ms=self.retry_after_ms, input_tokens=self._input_tokens,
             output_tokens=self._output_tokens, cost_usd=self._cost_usd, quality=self._quality, satisfaction=self._satisfaction,
             limits=self.limits, decision=self._ref,
         )  # fmt: skip
@@ -145,7 +180,9 @@ class Track:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._call is not None:
-            self._call.finish(_outcome(kind), error_type=_error_type(kind))
+            outcome = _outcome(kind)
+            refused = self._call.refused and outcome in {"ok", "error"}
+            self._call.finish("rate_limited" if refused else outcome, error_type=_error_type(kind))
 
     async def __aenter__(self) -> Call:
         return self.__enter__()

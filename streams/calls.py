@@ -13,10 +13,12 @@ from routecast.models.config import TargetConfig
 from routecast.streams.changes import Changes
 from routecast.streams.counts import RouterCounts
 from routecast.streams.deadlines import Deadlines
+from routecast.streams.limiting import Limiting
 from routecast.streams.watch import Watch
 
 if TYPE_CHECKING:
     from routecast.models.events import Outcome
+    from routecast.models.snapshot import RoutingSnapshot
     from routecast.streams.call import Call
 
 _FAILURE_MS = 2_000.0
@@ -43,6 +45,7 @@ class Calls:
         self.rate = OwnRate()
         self.overlay = Overlay()
         self.watch = Watch(self.contention, self.overlay, rng, longest_open_ms)
+        self.limiting = Limiting(targets, self.overlay)
         self._begin()
 
     def _begin(self) -> None:
@@ -57,12 +60,13 @@ class Calls:
         for i in [i for i, n in enumerate(self.contention.own) for _ in range(n)]:
             self.contention.finished(i)
 
-    def started(self, call: Call) -> None:
+    def started(self, call: Call, input_tokens: float | None, max_output_tokens: float | None) -> None:
         """One more call is open."""
         self.contention.started(call.index)
         self.changes.add(call.started_at_ms, call.index, 1)
         self.rate.pending += call.attempt == 1
         self.watch.started(call)
+        self.limiting.started(call, input_tokens, max_output_tokens)
 
     def ended(self, call: Call, outcome: Outcome, duration_ms: float, error_type: str) -> None:
         """A call ended."""
@@ -75,9 +79,12 @@ class Calls:
             own.latency_ms[i] = update_peak_ewma(own.latency_ms[i], observed_ms, now_s - self._own_since[i])
             self._own_since[i] = now_s
         self.watch.ended(call, outcome, error_type)
+        self.limiting.ended(call, outcome)
 
-    def advance(self, now_ms: float) -> None:
-        """Do what is due by now."""
+    def advance(self, now_ms: float, share: float, snapshot: RoutingSnapshot | None) -> None:
+        """Do what is due by now, with this router's share of the traffic."""
+        self.contention.refresh(now_ms, share)
+        self.limiting.refresh(now_ms, share, snapshot)
         self.overlay.expire(now_ms)
         if now_ms >= self.watch.health.next_ms:
             self.watch.health.advance(now_ms)

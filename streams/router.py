@@ -70,6 +70,7 @@ class Router:
         self._index = {target.id: i for i, target in enumerate(self._targets)}
         self._lock = threading.Lock()
         self._calls = Calls(service, self._targets, self._routing.factor_weights.current_load / LOAD_NORM, rng, config.intervals.health_check_ms)
+        self.limiting = self._calls.limiting
         self._refreshed_ms = clock.now_ms()
         self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
         self._details: Details | None = None
@@ -150,12 +151,11 @@ class Router:
         if elapsed_s > 0:
             calls.rate.refresh(elapsed_s)
             self._refreshed_ms = now_ms
-        calls.advance(now_ms)
+        snapshot = self._published.snapshot
+        calls.advance(now_ms, calls.rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0, snapshot)
         if calls.overlay.dirty:
             self._changed()
         self._refresh_at_ms = min(now_ms + REFRESH_MS, calls.next_ms)
-        snapshot = self._present.view.snapshot
-        calls.contention.refresh(now_ms, calls.rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0)
         told = snapshot.policy if snapshot else ""
         self._policy_name, self._policy, self._stale = self._policies.in_force(told, alone=calls.contention.alone(now_ms))
 
@@ -231,7 +231,7 @@ class Router:
             stream=stream, input_tokens=input_tokens, max_output_tokens=max_output_tokens, urgency=urgency, decision=ref,
         )  # fmt: skip
         with self._lock:
-            self._calls.started(call)
+            self._calls.started(call, input_tokens, max_output_tokens)
             if self._calls.overlay.dirty:
                 self._changed()
         emitter.emit(event)

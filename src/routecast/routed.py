@@ -80,6 +80,9 @@ class RouterPolicy:
         target = self._targets[handle.target]
         if outcome == "ok" and isinstance(target, RecordedTarget):
             handle.call.first_chunk(after_ms=(duration_ms - target.ended_service_ms + target.ended_ttft_ms) / self._speed)
+        headers = target.ended_headers if self._speed == 1.0 and outcome in {"ok", "rate_limited"} else {}
+        if headers:
+            handle.call.headers(headers, status=429 if outcome == "rate_limited" else 200)
         handle.call.finish(outcome)
 
     def give_up(self) -> None:

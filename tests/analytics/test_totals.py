@@ -15,7 +15,7 @@ def booked(*events: Completed) -> TargetTotals:
     """Totals that counted these completions."""
     totals = TargetTotals("a")
     for event in events:
-        book(totals, event, round(event.duration_ms * 1000))
+        book(totals, event, round(event.duration_ms * 1000), event.at_ms)
     return totals
 
 
