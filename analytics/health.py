@@ -58,10 +58,11 @@ class Health:
         self._ramp_from += [-math.inf] * more
         self.states += ["unknown"] * more
 
-    def update(self, now_ms: float, news: Evidence, minute: Horizon, usual: Floats) -> Ints:
+    def update(self, now_ms: float, news: Evidence, minute: Horizon, usual: Floats, doubtful: NDArray[np.bool_] | None = None) -> Ints:
         """Take new outcomes at a tick; which targets begin to be probed: their estimates restart, free of the outage.
 
-        `minute` is the evidence of the last minute, `news` included; `usual` the long-run ratio of failures that a breaker counts.
+        `minute` is the evidence of the last minute, `news` included; `usual` the long-run ratio of failures that a breaker counts;
+        `doubtful` are targets whose failures may be those of one router alone: they do not open.
         """
         recent, broken = minute.evidence, news.broken
         tripped = self.cusum.update(news.ok, broken, usual)
@@ -72,7 +73,7 @@ class Health:
             if state in {"open", "recovering"}:
                 if self._probe(i, now_ms, float(news.ok[i]), float(broken[i])):
                     probed.append(i)
-            elif tripped[i] or below[i]:
+            elif (tripped[i] or below[i]) and (doubtful is None or not doubtful[i]):
                 self._open(i, now_ms)
             else:
                 self.states[i] = "unknown" if minute.n[i] <= 0 and state == "unknown" else "degraded" if degraded[i] else "ok"

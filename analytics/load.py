@@ -83,6 +83,12 @@ class LoadTracker:
         then: Ints = np.maximum(0, self._ring[_OPEN].sum(axis=1)[:, None] - since[:, numbers - oldest])
         return then
 
+    def open_before(self, i: int, at_ms: float) -> float:
+        """Requests of target `i` that started before this time, epoch ms, to half a second, and are still open."""
+        last = min(math.floor(at_ms) // SLOT_MS - 1, self._newest)
+        columns = np.arange(self._newest - _WIDTH + 1, last + 1) % _WIDTH
+        return float(max(0, self._ring[_OPEN, i, columns].sum()))
+
     def oldest_open_ms(self, now_ms: float) -> Floats:
         """Age of the oldest slot with something open, ms; 0 where nothing is.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups
 from routecast.analytics.checkpoint import State, Stateful, restore, state_of
 from routecast.analytics.cost import Estimates, Weights, expected_cost
-from routecast.analytics.health import Health
+from routecast.analytics.fleet_health import FleetHealth
 from routecast.analytics.horizon import Evidence, Horizon, evidence_of
 from routecast.analytics.merge import Merge, SlotNews
 from routecast.analytics.newcomers import newcomers
@@ -43,8 +43,6 @@ _STEADY_TAU_S = 300.0
 _MINUTE_TAU_S = 60.0
 _NEXT_TO_NOTHING = 1e-9
 """Requests per second of a target that operators drained."""
-_ALARMING = 4
-"""New failures of one target that are published at once."""
 
 
 _NO_TOTALS = TargetTotals("")
@@ -94,7 +92,8 @@ class ServiceAnalyst:
         self._steady = Horizon(0, tau_s=_STEADY_TAU_S)
         self._minute = Horizon(0, tau_s=_MINUTE_TAU_S)
         self._history = Horizon(0, requests=config.adaptive.history_size)
-        self._health = Health(self._routing.failover_threshold, config.intervals.health_check_ms, self._routing.objective.success_ratio)
+        self._health = FleetHealth(self._targets, [t.id for t in config.targets_of(service)], self._routing, config.intervals.health_check_ms)
+        self.heed = self._health.heed
         self._arrivals, self._mean_in_flight, self._use = ArrivalRate(), MeanInFlight(), MinuteUse()
         self._tokens, self._price, self._regions, self._refusals = ExpectedTokens(), EffectivePrice(), RegionOffsets(), Refusals()
         self._published, self._at_ms = dict[str, float](), 0.0
@@ -104,9 +103,9 @@ class ServiceAnalyst:
         """Weights that operators set; they win over the configured ones."""
         self.policy = ""
         """The policy that operators set; empty: the configured one."""
-        self._grow(list(config.targets_of(service)))
+        self._grow(config.targets_of(service))
 
-    def _grow(self, targets: list[TargetConfig]) -> None:
+    def _grow(self, targets: Sequence[TargetConfig]) -> None:
         for target in targets:
             self._index[target.id] = len(self._targets)
             self._targets.append(target)
@@ -125,9 +124,8 @@ class ServiceAnalyst:
     def _parts(self) -> dict[str, Stateful]:
         return {
             "self": self, "observed": self._observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
-            "minute": self._minute, "history": self._history, "health": self._health, "cusum": self._health.cusum, "arrivals": self._arrivals,
-            "mean_in_flight": self._mean_in_flight, "use": self._use, "tokens": self._tokens,
-            "price": self._price, "regions": self._regions, "refusals": self._refusals,
+            "minute": self._minute, "history": self._history, "arrivals": self._arrivals, "mean_in_flight": self._mean_in_flight, "use": self._use,
+            "tokens": self._tokens, "price": self._price, "regions": self._regions, "refusals": self._refusals, **self._health.parts,
         }  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -157,11 +155,9 @@ class ServiceAnalyst:
 
     def urgent(self, at_ms: float, totals: Mapping[str, TargetTotals]) -> bool:
         """Whether something happened since the last tick that should be published at once: a surge, or a target that fails."""
-        if self._surging(at_ms) or self._refusals.urgent(at_ms, [totals.get(t.id, _NO_TOTALS) for t in self._targets]):
-            return True
-        return any(
-            difference(totals.get(t.id), self._totals.get(t.id)).broken >= _ALARMING and self._health.states[i] != "open" for i, t in enumerate(self._targets)
-        )
+        broken = [difference(totals.get(t.id), self._totals.get(t.id)).broken for t in self._targets]
+        known = [totals.get(t.id, _NO_TOTALS) for t in self._targets]
+        return self._surging(at_ms) or self._health.urgent(self._at_ms, at_ms, broken) or self._refusals.urgent(at_ms, known)
 
     def _surging(self, at_ms: float) -> bool:
         arrived = self._observed.arrivals(at_ms)
@@ -180,12 +176,12 @@ class ServiceAnalyst:
         new = [difference(totals.get(t.id), self._totals.get(t.id)) for t in self._targets]
         self._totals = dict(totals)
         groups = self._observed.take_groups()
-        self._learn(elapsed_s, tick.at_ms, new, evidence_of(new, groups), groups)
+        self._learn(elapsed_s, tick, new, evidence_of(new, groups), groups)
         plan = self._plan(tick.at_ms, elapsed_s, new)
         self._at_ms = tick.at_ms
         return self._publish(tick, plan, quantiles)
 
-    def _learn(self, elapsed_s: float, at_ms: float, new: Sequence[TargetTotals], evidence: Evidence, groups: LatencyGroups) -> None:
+    def _learn(self, elapsed_s: float, tick: Tick, new: Sequence[TargetTotals], evidence: Evidence, groups: LatencyGroups) -> None:
         self._capacity.update(elapsed_s, groups)
         self._service_time.update(elapsed_s, groups)
         long = self._history.evidence
@@ -195,13 +191,13 @@ class ServiceAnalyst:
         self._tokens.update(elapsed_s, new)
         self._price.update(elapsed_s, new, self._targets)
         self._regions.update(elapsed_s, new)
-        self._refusals.update(at_ms, new)
+        self._refusals.update(tick.at_ms, new)
         arrived = sum(item.first_attempts for item in new)
-        if self._surging(at_ms):
-            self._arrivals.jump((self._observed.arrivals(at_ms) or 0) / (SURGE_WINDOW_MS / 1000))
+        if self._surging(tick.at_ms):
+            self._arrivals.jump((self._observed.arrivals(tick.at_ms) or 0) / (SURGE_WINDOW_MS / 1000))
         else:
             self._arrivals.update(elapsed_s, self._period_ms / 1000, arrived)
-        probed = self._health.update(at_ms, evidence, self._minute, usual)
+        probed = self._health.update(tick.at_ms, tick.routers, new, evidence, self._minute, usual, self._observed.load)
         if len(probed):
             self._service_time.forget(probed)
             self._steady.forget(probed)
@@ -235,6 +231,7 @@ class ServiceAnalyst:
         now = self._observed.load.in_flight().astype(float)
         mean = self._observed.load.in_flight_at(slots).mean(axis=1) if slots else now
         headroom = np.clip(1.0 - self._use.update(elapsed_s, np.array([item.started for item in new], float)) / limits, 0.0, 1.0)
+        self._health.expect(service_s, self._steady.n, now, fit.capacity)
         return _Plan(
             service_s, fit.capacity, estimates, cost_s, share, now, self._mean_in_flight.update(elapsed_s, mean),
             self._observed.load.oldest_open_ms(at_ms), headroom, variance, new_here,
@@ -247,11 +244,11 @@ class ServiceAnalyst:
         scores = performance_score(e.time_s, e.success, e.quality, reference, weights)
         long, minute = (self._score_of(horizon, plan, reference) for horizon in (self._history, self._minute))
         load = current_load(plan.in_flight_mean, plan.capacity)
-        ramp = self._health.ramp(tick.at_ms)
+        ramp, states = self._health.ramp(tick.at_ms), self._health.states(tick.at_ms)
         shown = to_publish(self._targets, plan.newcomer, quantiles)
         targets = tuple(
             TargetScore(
-                id=target.id, state="drained" if target.id in self.drained else self._refusals.state(i, self._health.states[i]), ramp=_r(ramp[i]),
+                id=target.id, state="drained" if target.id in self.drained else self._refusals.state(i, states[i]), ramp=_r(ramp[i]),
                 time_s=_r(e.time_s[i]), service_s=_r(plan.service_s[i]),
                 capacity=_r(plan.capacity[i]), share=self._steady_share(target.id, _r(plan.share[i])), in_flight=float(plan.in_flight[i]),
                 in_flight_mean=_r(plan.in_flight_mean[i]), oldest_open_ms=float(plan.oldest_open_ms[i]), cost_s=_r(plan.cost_s[i]),

@@ -50,6 +50,8 @@ class TickRecord(msgspec.Struct, frozen=True, kw_only=True, tag="tick", omit_def
     """Looks since the last tick, this tick's own apart: what a snapshot says depends on when what was seen."""
     control: int = -1
     """Last offset of `routecast.control` that had been applied."""
+    trips: int = -1
+    """Last offset of `routecast.trips` that had been applied."""
     began: Beginning | None = None
     """In the first tick of a term."""
 

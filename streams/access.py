@@ -12,7 +12,7 @@ from routecast.models.access import Rule, Rules
 from routecast.models.config import Kafka
 from routecast.models.errors import CheckFailed
 from routecast.streams.admin import administrator
-from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, PANES, SCORES, STATE, TICKS
+from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, PANES, SCORES, STATE, TICKS, TRIPS
 
 Role = Literal["emitter", "router", "worker", "operator"]
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Create"]
@@ -34,12 +34,12 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 ACCESS: Final[Mapping[Role, tuple[Grant, ...]]] = {
     "emitter": (Grant(("Write",), (EVENTS, CONTROL)),),
-    "router": (Grant(("Read",), (SCORES, DETAILS)),),
+    "router": (Grant(("Read",), (SCORES, DETAILS)), Grant(("Write",), (TRIPS,))),
     "worker": (
-        Grant(("Read",), (EVENTS, CONTROL)),
+        Grant(("Read",), (EVENTS, CONTROL, TRIPS)),
         Grant(("Read", "Write"), (PANES, STATE)),
         Grant(("Write",), (TICKS, SCORES, DETAILS, DEADLETTER)),
-        Grant(("Describe",), ("trips", "metrics", "insights")),
+        Grant(("Describe",), ("metrics", "insights")),
         Grant(("Read",), (WORKERS,), "group"),
     ),
     "operator": (

@@ -20,6 +20,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     offsets: dict[int, int]
     """Per partition of the events, the last offset that the snapshot of this tick contains."""
     control: int
+    trips: int = -1
+    """Last offset of the trips that had been applied."""
     drained: list[str]
     weights: dict[str, float]
     policies: dict[str, str] = {}

@@ -113,8 +113,10 @@ class Embedded:
             if now_s >= self._stats_at_s:
                 self._stats_at_s = now_s + STATS_MS / 1000
             for emitter in self._emitters:
+                self._pipeline.announce(emitter)
                 self._pipeline.send(emitter)
         self._pipeline.fold()
+        self._pipeline.publish(self.clock.now_ms())
         if now_s >= self._flush_at_s or self._closing:
             self._flush_at_s = now_s + self._pipeline.flush_ms / 1000
             self._pipeline.flush()

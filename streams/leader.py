@@ -5,12 +5,14 @@ Lost in a crash: nothing that is not recomputed from the changelog and the newes
 meanwhile. Duplicates of leaders are harmless: `(term, seq)` orders what they publish.
 
 Everything it publishes is a function of its beginning (a checkpoint and a cut of rows), of the looks and ticks that the tick records
-name, of operators' words up to the offset they name, and of the configuration. `routecast.streams.replay` computes it again.
+name, of operators' and routers' words up to the offsets they name, and of the configuration. `routecast.streams.replay` computes it again.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ from routecast.analytics.quantiles import Quantiles
 from routecast.analytics.snapshot import ServiceAnalyst, Tick
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
-from routecast.models.events import Control, decode_events
+from routecast.models.events import Control, Tripped, decode_events
 from routecast.models.rows import KEPT_MS, TargetTotals
 from routecast.models.snapshot import encode_snapshot
 from routecast.models.tick import Beginning, Look, TickRecord, encode_tick
@@ -29,6 +31,9 @@ from routecast.streams.topics import DETAILS, SCORES, STATE, TICKS, Topic
 
 _SETTLED_MS = 1_000.0
 """How long after the end of a pane its figures are published: by then its last events have been folded."""
+
+MOST_WORDS = 500
+"""Words about breakers that are read of one record: no router has more to say at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +53,15 @@ def word_of(value: bytes) -> tuple[Control | None, str]:
     if bad or len(words) != 1:
         return None, bad[0].reason if bad else f"{len(words)} words about targets, not one"
     return (words[0], "") if words[0].sound else (None, f"action {words[0].action!r} with target {words[0].target!r}: only `set_policy` goes without one")
+
+
+def trips_of(value: bytes) -> tuple[list[Tripped], str]:
+    """What routers say in a record of the trips, five hundred at most, and what of it was bad."""
+    events, bad = decode_events(value)
+    words = [event for event in events if isinstance(event, Tripped)]
+    if bad or len(words) != len(events) or len(words) > MOST_WORDS:
+        return words[:MOST_WORDS], bad[0].reason if bad else f"{len(events)} events: more than {MOST_WORDS}, or not all about breakers"
+    return words, ""
 
 
 class Leader:
@@ -72,7 +86,8 @@ class Leader:
         self._metrics_ms = float(config.intervals.metrics_ms)
         self._details = DetailsBuilder(config)
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
-        self._control = -1
+        self._control = self._trips = -1
+        self._heeds_from_ms = -math.inf if checkpoint else now_ms  # what was said earlier is in the checkpoint, or over
         self._drained, self._weights, self._policies = set[str](), dict[str, float](), dict[str, str]()
         self._looks: list[Look] = []
         self._began: Beginning | None = Beginning(look=self._look_at(now_ms), resumed=(checkpoint.term, checkpoint.seq) if checkpoint else None)
@@ -83,6 +98,7 @@ class Leader:
     def _continue(self, checkpoint: Checkpoint) -> None:
         self._details_ms = checkpoint.details_ms
         self._details.quantiles = {name: Quantiles(*quantiles) for name, quantiles in checkpoint.quantiles.items()}
+        self._trips = checkpoint.trips
         self._control, self._drained, self._weights = checkpoint.control, set(checkpoint.drained), dict(checkpoint.weights)
         self._policies = dict(checkpoint.policies)
         if checkpoint.term == self._term:
@@ -135,6 +151,20 @@ class Leader:
         elif word.service and "" in self._policies:
             self._policies[word.service] = ""
 
+    def heed(self, offset: int, append_ms: float, words: Sequence[Tripped]) -> bool:
+        """Take what routers said in a record of the trips; whether it changes anything, which should be published at once."""
+        if offset <= self._trips:
+            return False
+        self._trips = offset
+        if append_ms < self._heeds_from_ms:
+            return False
+        return sum([analyst.heed(word, append_ms) for word in words for analyst in self._analysts.values()]) > 0
+
+    @property
+    def trips(self) -> int:
+        """Last offset of the trips that was applied."""
+        return self._trips
+
     @property
     def control(self) -> int:
         """Last offset of the control topic that was applied."""
@@ -179,7 +209,7 @@ class Leader:
         record = TickRecord(
             term=self._term, seq=self._seq, at_ms=now_ms, offsets=self._merge.offsets, routers=tick.routers, config_version=self._config.version,
             sha256={message.key.decode(): sha256(message.value).hexdigest() for message in snapshots}, looks=tuple(self._looks),
-            control=self._control, began=self._began,
+            control=self._control, trips=self._trips, began=self._began,
         )  # fmt: skip
         self._looks, self._began = [], None
         return [Message(TICKS, b"", encode_tick(record)), *snapshots, *messages]
@@ -198,8 +228,8 @@ class Leader:
         """Where this leader is, to be published after the messages of the last tick."""
         checkpoint = Checkpoint(
             term=self._term, seq=self._seq, at_ms=self._tick_ms, config_version=self._config.version, offsets=self._merge.offsets, control=self._control,
-            drained=sorted(self._drained), weights=dict(sorted(self._weights.items())), policies=dict(sorted(self._policies.items())),
-            details_ms=self._details_ms,
+            trips=self._trips, drained=sorted(self._drained), weights=dict(sorted(self._weights.items())),
+            policies=dict(sorted(self._policies.items())), details_ms=self._details_ms,
             quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._details.quantiles.items())},
             services={service: analyst.state() for service, analyst in self._analysts.items()},
         )  # fmt: skip

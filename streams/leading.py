@@ -1,4 +1,4 @@
-"""The leader on Kafka: tails the fold's changelog and what operators say, ticks, publishes, checkpoints.
+"""The leader on Kafka: tails the fold's changelog and what operators and routers say, ticks, publishes, checkpoints.
 
 Delivery: reads without a group, from the start of the changelog; its claim, a record of its own, orders it after its predecessors.
 Ordering: a tick is confirmed by the log before its snapshots are written. Lost in a crash: at most the ticks since the last one; the
@@ -23,10 +23,10 @@ from routecast.models.tick import Claim, encode_tick
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import Clock
 from routecast.streams.kafka import client_options, paced, topic_name
-from routecast.streams.leader import Leader, Message, word_of
+from routecast.streams.leader import Leader, Message, trips_of, word_of
 from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
-from routecast.streams.topics import CONTROL, DEADLETTER, MOST_ROW_BYTES, PANES, STATE, TICKS
+from routecast.streams.topics import CONTROL, DEADLETTER, MOST_ROW_BYTES, PANES, STATE, TICKS, TRIPS
 
 CHECKPOINT_MS = 30_000.0
 _LOOK_MS = 250.0
@@ -101,12 +101,13 @@ class Leading:
 
     async def _serve(self, session: _Session, places: list[TopicPartition]) -> None:
         leader, client = session.leader, session.client
-        control = TopicPartition(topic_name(self._config.kafka, CONTROL), 0)
+        control, trips = (TopicPartition(topic_name(self._config.kafka, topic), 0) for topic in (CONTROL, TRIPS))
         positions = {place: await client.position(place) for place in places}
-        client.assign([*places, control])
+        client.assign([*places, control, trips])
         for place, position in positions.items():
             client.seek(place, position)
         client.seek(control, leader.control + 1)
+        client.seek(trips, leader.trips + 1)
         period_ms = float(self._config.intervals.snapshot_ms)
         next_ms, look_ms, fresh = 0.0, 0.0, False
         while True:
@@ -114,6 +115,7 @@ class Leading:
             wait_ms = max(0.0, min(next_ms, look_ms if fresh else math.inf) - now_ms)
             batch = await client.getmany(timeout_ms=int(min(wait_ms, period_ms)) + 1)
             said = sum([await session.hear(record_of(message)) for message in batch.pop(control, ())]) > 0
+            said |= sum([await session.heed(record_of(message)) for message in batch.pop(trips, ())]) > 0
             fresh |= sum([await session.take(leader.take, message) for messages in batch.values() for message in messages]) > 0
             now_ms = self._clock.now_ms()
             if fresh and now_ms >= look_ms:
@@ -166,6 +168,13 @@ class _Session:
         if word is None:
             await self._bury(f"{CONTROL}/0/{record.offset}", record.value, reason)
         return self.leader.hear(record.offset, word)
+
+    async def heed(self, record: Record) -> bool:
+        """Take what routers said; whether it changed anything. What is none of it goes to the dead letters."""
+        words, reason = trips_of(record.value or b"")
+        if reason:
+            await self._bury(f"{TRIPS}/0/{record.offset}", record.value, reason)
+        return self.leader.heed(record.offset, record.append_ms, words)
 
     async def _bury(self, place: str, value: bytes | None, reason: str) -> None:
         await self.publish(Message(DEADLETTER, f"{place}: {reason}"[:1000].encode(), value or b""))

@@ -19,27 +19,26 @@ from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 
 from routecast.models.config import Config
 from routecast.models.details import Details
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.clock import Clock
-from routecast.streams.emitter import LINGER_MS, Emitter, halves
+from routecast.streams.emitter import LINGER_MS, Emitter
 from routecast.streams.fork import renew_after_fork
 from routecast.streams.kafka import client_options, paced, reach, topic_name, unreachable
+from routecast.streams.outgoing import Outgoing
 from routecast.streams.pipeline import STATS_MS
 from routecast.streams.reading import PartitionReader, consumer, decoded
 from routecast.streams.router import Router
-from routecast.streams.topics import DETAILS, EVENTS, MOST_EVENT_BYTES, SCORES, Topic
+from routecast.streams.topics import DETAILS, EVENTS, MOST_EVENT_BYTES, SCORES, TRIPS, Topic
 
 _DEADLINES_S = 0.1
 _RETRY_S = 0.5
 _SILENT_S = 30.0
 """Least time between two complaints about the same trouble."""
 _STOP_S = 2.0
-_SLACK_BYTES = 1024
-"""What Kafka adds around a record."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ class Live:
     def _begin(self) -> None:
         self._loop = None
         self._members = threading.Lock()
-        self._emitters: list[_Sender] = []
+        self._emitters: list[Outgoing] = []
         self._routers: list[Router] = []
         self._snapshots: dict[str, RoutingSnapshot] = {}
         self._details: dict[str, Details] = {}
@@ -104,7 +103,7 @@ class Live:
         """A new emitter whose events go to these brokers."""
         emitter = Emitter(self.clock, rng, wake=self._wake)
         with self._members:
-            self._emitters.append(_Sender(emitter))
+            self._emitters.append(Outgoing(emitter, EVENTS))
         return emitter
 
     def router(self, service: str, rng: random.Random, policy: str | None = None) -> Router:
@@ -116,7 +115,7 @@ class Live:
                 router.apply(snapshot)
             if (details := self._details.get(service)) is not None:
                 router.apply_details(details)
-            self._emitters.append(_Sender(router.emitter))
+            self._emitters += [Outgoing(router.emitter, TRIPS), Outgoing(router.emitter, EVENTS)]
             self._routers.append(router)
         router.emitter.emit(router.stats())
         self._tell(self._joined.set)
@@ -129,16 +128,15 @@ class Live:
     def release(self, emitter: Emitter, router: Router | None, timeout_s: float) -> bool:
         """Deliver what this emitter has waiting and let go of it, and of its router; whether everything was delivered in time."""
         with self._members:
-            sender = next((sender for sender in self._emitters if sender.emitter is emitter), None)
+            senders = [sender for sender in self._emitters if sender.emitter is emitter]
             if router in self._routers:
                 self._routers.remove(router)
-        delivered = sender is None or self._empty(sender, timeout_s)
+        delivered = [self._empty(sender, timeout_s) for sender in senders]
         with self._members:
-            if sender in self._emitters:
-                self._emitters.remove(sender)
-        return delivered
+            self._emitters = [sender for sender in self._emitters if sender not in senders]
+        return all(delivered)
 
-    def _empty(self, sender: _Sender, timeout_s: float) -> bool:
+    def _empty(self, sender: Outgoing, timeout_s: float) -> bool:
         if self._loop is None:
             return False
         self._wake(urgent=True)
@@ -177,10 +175,9 @@ class Live:
         except (KafkaError, OSError) as error:
             await producer.stop()
             raise unreachable(settings, error) from error
-        running: dict[_Sender, asyncio.Task[None]] = {}
+        running: dict[Outgoing, asyncio.Task[None]] = {}
         try:
-            partitions = sorted(await producer.partitions_for(topic_name(settings, EVENTS)))
-            await self._pump(producer, partitions, running)
+            await self._pump(producer, running)
         finally:
             with suppress(TimeoutError):
                 await asyncio.wait_for(producer.stop(), _STOP_S)  # it delivers what it was given, unless the brokers are away
@@ -188,16 +185,17 @@ class Live:
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
 
-    async def _pump(self, producer: AIOKafkaProducer, partitions: list[int], running: dict[_Sender, asyncio.Task[None]]) -> None:
+    async def _pump(self, producer: AIOKafkaProducer, running: dict[Outgoing, asyncio.Task[None]]) -> None:
         """Send what emitters have, each its own records one after the other; raises what a sender raised."""
-        topic = topic_name(self.config.kafka, EVENTS)
+        names = {topic: topic_name(self.config.kafka, topic) for topic in (TRIPS, EVENTS)}
+        partitions = {topic: sorted(await producer.partitions_for(name)) for topic, name in names.items()}
         while True:
             with self._members:
                 emitters = list(self._emitters)
             for sender in emitters:
                 if sender.has_more and sender not in running:
-                    partition = partitions[int(sender.emitter.partition_draw * len(partitions))]
-                    running[sender] = asyncio.create_task(sender.send(producer, topic, partition))
+                    partition = sender.partition(partitions[sender.topic])
+                    running[sender] = asyncio.create_task(sender.send(producer, names[sender.topic], partition))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), LINGER_MS / 1000)
             self._urgent.clear()
@@ -251,50 +249,3 @@ class Live:
                 stats_s = self.clock.monotonic_s() + STATS_MS / 1000
                 for router in routers:
                     router.emitter.emit(router.stats())
-
-
-class _Sender:
-    """An emitter on its way to the brokers: keeps the record that is being sent until it is confirmed."""
-
-    def __init__(self, emitter: Emitter) -> None:
-        self.emitter = emitter
-        self._unsent: list[bytes] = []
-        self._emptied = asyncio.Event()
-
-    @property
-    def has_more(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._unsent or self.emitter.waiting)
-
-    async def send(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
-        """Send all that waits; what could not be confirmed is sent first the next time."""
-        while self._unsent or self._next():
-            record = self._unsent[0]
-            try:
-                await producer.send_and_wait(topic, record, partition=partition)
-            except MessageSizeTooLargeError:
-                self._unsent[:1] = self._fitting(record, len(record) - 1)
-            else:
-                del self._unsent[0]
-        self._emptied.set()
-
-    def _next(self) -> bool:
-        record = self.emitter.take()
-        if record is not None:
-            self._unsent += self._fitting(record, MOST_EVENT_BYTES - _SLACK_BYTES)
-        return record is not None
-
-    def _fitting(self, record: bytes, most: int) -> list[bytes]:
-        """The events of a record in records of at most so many bytes."""
-        if len(record) <= most:
-            return [record]
-        parts = halves(record)
-        if not parts:
-            self.emitter.lose(f"an event of {len(record)} bytes, more than the log takes")
-        return [fitting for part in parts for fitting in self._fitting(part, most)]
-
-    async def emptied(self) -> None:
-        """Wait until nothing is left to send."""
-        while self.has_more:
-            self._emptied.clear()
-            await self._emptied.wait()

@@ -17,10 +17,10 @@ from routecast.models.errors import DecodeError
 from routecast.models.events import decode_events
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.emitter import Emitter
-from routecast.streams.leader import Leader
+from routecast.streams.leader import Leader, trips_of
 from routecast.streams.memory import MemoryLog, Record
 from routecast.streams.router import Router
-from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, PANES, SCORES, STATE, Topic
+from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, PANES, SCORES, STATE, TRIPS, Topic
 
 FLUSH_MS = 500.0
 """How often at least changed rows are written, and the leader looks for a reason to publish early."""
@@ -76,6 +76,21 @@ class Pipeline:
                 for item in bad:
                     self._bury(EVENTS, fold.partition, record.offset, item.raw, item.reason)
 
+    def announce(self, emitter: Emitter) -> None:
+        """Move what an emitter's router says of its breakers to the log, at once."""
+        while (record := emitter.take_announced()) is not None:
+            self.log.append(TRIPS, record)
+
+    def heed(self) -> bool:
+        """Let the leader hear what routers said; whether it should be published at once."""
+        said = False
+        for record in self._new(TRIPS, 0):
+            words, reason = trips_of(record.value or b"")
+            if reason:
+                self._bury(TRIPS, 0, record.offset, record.value, reason)
+            said |= self.leader.heed(record.offset, record.append_ms, words)
+        return said
+
     def flush(self) -> None:
         """Write changed rows and let the leader read them."""
         for fold in self._folds:
@@ -92,15 +107,25 @@ class Pipeline:
     def lead(self, now_ms: float) -> bool:
         """Tick when it is time to; whether snapshots were published."""
         self.leader.look(now_ms)
-        if not self.leader.due(now_ms):
+        if not (self.heed() or self.leader.due(now_ms)):
             return False
+        self._tick(now_ms)
+        return True
+
+    def publish(self, now_ms: float) -> bool:
+        """Tick at once where routers said something that must be known at once; whether snapshots were published."""
+        said = self.heed()
+        if said:
+            self._tick(now_ms)
+        return said
+
+    def _tick(self, now_ms: float) -> None:
         messages = self.leader.tick(now_ms)
         if now_ms - self._checkpoint_at_ms >= self.checkpoint_ms:
             self._checkpoint_at_ms = now_ms
             messages.append(self.leader.checkpoint())
         for message in messages:
             self.log.append(message.topic, message.value, key=message.key)
-        return True
 
     def news(self) -> News:
         """What was published since the last call."""

@@ -23,7 +23,7 @@ from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.memory import Record
 from routecast.streams.reading import decoded
 from routecast.streams.recording import BASE, RecordingWriter
-from routecast.streams.topics import CONTROL, EVENTS, PANES, STATE, TICKS, Topic
+from routecast.streams.topics import CONTROL, EVENTS, PANES, STATE, TICKS, TRIPS, Topic
 
 ROUND_S = 1.0
 """Time between two looks at the log."""
@@ -34,7 +34,7 @@ _BACK = 64
 """Ticks to look back at first for that of the checkpoint."""
 _GRACE_S = 5.0
 """How long a stop waits for what is on the log by then."""
-_TOPICS: Final[tuple[Topic, ...]] = (STATE, TICKS, CONTROL, EVENTS)
+_TOPICS: Final[tuple[Topic, ...]] = (STATE, TICKS, CONTROL, TRIPS, EVENTS)
 """What names something before what is named."""
 
 From = Literal["newest", "oldest", "beginning"]
@@ -99,6 +99,7 @@ class Recorder:
                 self._out.add(BASE, partition, record)
             self._next[EVENTS, partition] = offset + 1
         self._next[CONTROL, 0] = checkpoint.control + 1
+        self._next[TRIPS, 0] = checkpoint.trips + 1
         self._next[TICKS, 0] = await _tick_of(self._read, checkpoint)
 
     async def _checkpoint(self, offset: int) -> Checkpoint:

@@ -6,7 +6,7 @@ Folding is a function of offsets, append times and events, so whoever folds the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from routecast.analytics.fold import PartitionFold
@@ -15,17 +15,17 @@ from routecast.analytics.merge import Merge
 from routecast.analytics.totals import difference
 from routecast.models.config import Config
 from routecast.models.errors import CheckFailed
-from routecast.models.events import BadEvent, Control, Event, decode_events
+from routecast.models.events import BadEvent, Control, Event, Tripped, decode_events
 from routecast.models.replay import TargetReplay
 from routecast.models.rows import TargetTotals, decode_row
 from routecast.models.tick import TickRecord
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.folding import MOST_RECORD_BYTES
-from routecast.streams.leader import Leader, Message, word_of
+from routecast.streams.leader import Leader, Message, trips_of, word_of
 from routecast.streams.memory import Record
 from routecast.streams.recorder import expired
 from routecast.streams.recording import BASE, Recording
-from routecast.streams.topics import CONTROL, EVENTS
+from routecast.streams.topics import CONTROL, EVENTS, TRIPS
 
 Rows = Mapping[bytes, bytes]
 """Newest value per key of a partition's changelog."""
@@ -124,6 +124,8 @@ class LeaderReplay:
         self._partitions = {p: PartitionReplay(recording, p, start.rows.get(p, {}), told) for p in sorted(named)}
         self._words = operators_words(recording)
         self._word = next(self._words, None)
+        self._trips = routers_words(recording)
+        self._trip = next(self._trips, None)
         for _ in self._advance(start.offsets):
             pass
         merge = Merge()
@@ -150,6 +152,9 @@ class LeaderReplay:
         while self._word is not None and self._word[0] <= tick.control:
             self._leader.hear(*self._word)
             self._word = next(self._words, None)
+        while self._trip is not None and self._trip[0] <= tick.trips:
+            self._leader.heed(*self._trip)
+            self._trip = next(self._trips, None)
         return self._leader.tick(tick.at_ms)
 
     def _take(self, offsets: Mapping[int, int]) -> None:
@@ -170,6 +175,12 @@ def operators_words(recording: Recording) -> Iterator[tuple[int, Control | None]
     for record in recording.records(CONTROL, 0):
         if record.value is not None:
             yield record.offset, word_of(record.value)[0]
+
+
+def routers_words(recording: Recording) -> Iterator[tuple[int, float, Sequence[Tripped]]]:
+    """What routers said of their breakers, as leaders hear it, with offset and append time."""
+    for record in recording.records(TRIPS, 0):
+        yield record.offset, record.append_ms, trips_of(record.value or b"")[0]
 
 
 def base_rows(recording: Recording) -> dict[int, Rows]:

@@ -118,21 +118,27 @@ class Fleet:
             self._pending[i] = self.queue.after(0.0, self._send, i)
 
     def _send(self, i: int) -> None:
+        self.pipeline.announce(self._routers[i].emitter)
         self.pipeline.send(self._routers[i].emitter)
         self.pipeline.fold()
+        if self.pipeline.publish(self.queue.now_ms):
+            self._spread()
 
     def _flush(self) -> None:
         self.queue.after(self.pipeline.flush_ms, self._flush)
         self.pipeline.flush()
         if self.pipeline.lead(self.queue.now_ms):
-            news = self.pipeline.news()
-            for snapshot in news.snapshots:
-                if snapshot.service == self.service:
-                    self._newest = snapshot
-            for details in news.details:
-                if details.service == self.service:
-                    self._details = details
-            self.queue.after(self._lag_ms, self._deliver, news)
+            self._spread()
+
+    def _spread(self) -> None:
+        news = self.pipeline.news()
+        for snapshot in news.snapshots:
+            if snapshot.service == self.service:
+                self._newest = snapshot
+        for details in news.details:
+            if details.service == self.service:
+                self._details = details
+        self.queue.after(self._lag_ms, self._deliver, news)
 
     def _deliver(self, news: News) -> None:
         for router in self._routers:

@@ -15,12 +15,12 @@ from routecast.models.errors import CheckFailed
 from routecast.models.events import Completed, Control, Outcome, decode_events, encode_events
 from routecast.models.tick import Claim, TickRecord, decode_tick, encode_tick
 from routecast.streams.checkpoint import Checkpoint
-from routecast.streams.leader import Leader
+from routecast.streams.leader import Leader, trips_of
 from routecast.streams.memory import MemoryReader, Record
 from routecast.streams.recorder import From, Recorder
 from routecast.streams.recording import BASE, Recording, RecordingWriter
 from routecast.streams.replay import replay
-from routecast.streams.topics import CONTROL, PANES, STATE, TICKS
+from routecast.streams.topics import CONTROL, PANES, STATE, TICKS, TRIPS
 from routecast.streams.verification import Verification
 from routecast.testing import Fleet
 
@@ -99,6 +99,8 @@ class _World:
             word = decode_events(record.value or b"")[0][0]
             assert isinstance(word, Control)
             self.pipeline.leader.hear(record.offset, word)
+        for record in self._all(TRIPS):
+            self.pipeline.leader.heed(record.offset, record.append_ms, trips_of(record.value or b"")[0])
         return old
 
     def zombie_ticks(self, leader: Leader) -> None:
