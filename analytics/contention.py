@@ -83,7 +83,10 @@ class Contention:
         self._base = [0.0] * n
         self._per_own = [0.0] * n
         self._least = [0.0] * n
-        self._at_publish = [0] * n
+        self.at_publish = [0] * n
+        """Own in-flight when the snapshot was made."""
+        self.share = 1.0
+        """This router's share of the traffic, in (0, 1]."""
         self._at_ms = 0.0
         self._period_ms = math.inf
 
@@ -92,14 +95,15 @@ class Contention:
         self._at_ms, self._period_ms = at_ms, period_ms
         self._targets = list(targets)
         self._least = [1.0 / target.capacity for target in targets]
-        self._at_publish = list(own_at_publish)
+        self.at_publish = list(own_at_publish)
 
     def refresh(self, now_ms: float, share: float) -> None:
         """Renew what depends on the age of the snapshot and on the router's share of the traffic."""
+        self.share = share
         age_ms = max(0.0, now_ms - self._at_ms)
         fresh = age_ms <= _WIDEN_PERIODS * self._period_ms
         replicas = _OWN_WEIGHT * min(_MOST_REPLICAS, 1.0 / share)
-        base, per_own, at_publish = self._base, self._per_own, self._at_publish
+        base, per_own, at_publish = self._base, self._per_own, self.at_publish
         for i, (in_flight, mean, capacity, service_s) in enumerate(self._targets):
             delta = math.exp(-age_ms / 1000 / service_s) if fresh else 0.0
             expected_own = share * mean + (at_publish[i] - share * mean) * delta

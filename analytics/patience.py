@@ -1,4 +1,4 @@
-"""How long an attempt may take, how long until a second one beside it is worth its tokens, and when a target is full.
+"""How long an attempt may take, and how long until a second one beside it is worth its tokens.
 
 All of it from the published quantiles: time to first chunk plus tokens times the time per output token, the two at the same probability.
 """
@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from routecast.models.config import Overflow, TargetConfig
 from routecast.models.snapshot import QUANTILES, State, TargetScore
 
 _TYPICAL, _SLOW = 7, 15
 """Positions among the sixteen quantiles: 47 % and 97 %."""
 _SLOW_FACTOR = 4.0
 """Slow ÷ mean where nothing was measured yet."""
-_LEAST_N = 100.0
-"""Requests behind a fitted capacity before it may keep anybody waiting."""
 _HEDGE_AT = 0.95
 _SERVES: frozenset[State] = frozenset({"ok", "degraded", "recovering", "unknown"})
 
@@ -40,9 +37,20 @@ def response_ms(entry: TargetScore, position: int, output_tokens: float) -> floa
     return entry.ttft_ms[position] + max(0.0, output_tokens - 1.0) * per_token_ms
 
 
-def typical_ms(entries: Sequence[TargetScore], output_tokens: float) -> float:
-    """The response time in the middle of the best of these targets, ms; 0 without targets."""
-    return min((response_ms(entry, _TYPICAL, output_tokens) for entry in entries), default=0.0)
+def slow_answer_ms(entry: TargetScore, output_tokens: float) -> float:
+    """The response time that 97 % of the answers keep to, ms; 0 without evidence."""
+    return response_ms(entry, _SLOW, output_tokens) if entry.ttft_ms else 0.0
+
+
+def least_ms(entries: Sequence[TargetScore], output_tokens: float, whole_ms: float) -> float:
+    """The time a request must have left to be worth starting at the best of these targets, of `whole_ms` in all.
+
+    A slow answer should fit; where the caller gave little time, half of it is enough, but not less than what is typical.
+    """
+    measured = [entry for entry in entries if entry.ttft_ms]
+    slow_ms = min((response_ms(entry, _SLOW, output_tokens) for entry in measured), default=0.0)
+    typical_ms = min((response_ms(entry, _TYPICAL, output_tokens) for entry in measured), default=0.0)
+    return min(slow_ms, max(typical_ms, 0.5 * whole_ms))
 
 
 def hedge_after_ms(entry: TargetScore) -> float | None:
@@ -62,13 +70,3 @@ def serves(entry: TargetScore) -> bool:
 def limited(entry: TargetScore) -> bool:
     """Whether only its rate limit keeps a target from serving: it will be back."""
     return entry.state == "rate_limited" or (entry.state in _SERVES and entry.headroom <= 0)
-
-
-def full(target: TargetConfig, entry: TargetScore, load: float, overflow: Overflow) -> bool:
-    """Whether one more request would only wait there: `load`, in flight with it, is beyond `limit` times what the target serves at once.
-
-    A fitted capacity is only the most that was seen where a target has no queue, so it counts with a larger factor and with evidence.
-    """
-    if target.capacity is not None:
-        return load > overflow.limit * target.capacity
-    return entry.n >= _LEAST_N and load > overflow.fitted_limit * entry.capacity

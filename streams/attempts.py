@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar
 from msgspec.structs import replace
 
 from routecast.analytics.candidates import expected_output
-from routecast.analytics.patience import attempt_ms, serves, typical_ms
-from routecast.analytics.verdict import cause_of, of_answer, of_error
+from routecast.analytics.patience import attempt_ms, least_ms, serves, slow_answer_ms
+from routecast.analytics.verdict import cause_of, headers_of, of_answer, of_error
 from routecast.analytics.waiting import Waiting
 from routecast.models.attempts import Answer, Attempt, Verdict
 from routecast.models.decision import Decision
@@ -71,19 +71,22 @@ class Request:
         self.attempts: list[Attempt] = []
         self._begun = 0
         self._begun_s = router.clock.monotonic_s()
-        self._until_s = self._begun_s + options.get("deadline_ms", routing.call.deadline_ms) / 1000.0
+        self._whole_ms = options.get("deadline_ms", routing.call.deadline_ms)
+        self._until_s = self._begun_s + self._whole_ms / 1000.0
         self._last: Ended[Any] = Ended(None, None)
         self.waited = False
+        """Whether it stood in line for the attempt that is next."""
+        self.calm = True
+        """Whether it may begin wherever the service is not busy, though the router's quota is used up."""
         self._waited_s = 0.0
         self._output_tokens = min(expected_output(router.snapshot, self.requirements), options.get("max_output_tokens", 1e9))
         self.waiting = Waiting(self.requirements.urgency, self._until_s, number, self.requirements.key)
 
     @cached_property
     def least_s(self) -> float:
-        """Time in which the best candidate typically answers, seconds: with less left it need not wait. 0 where nothing was measured."""
+        """What an answer takes of its time, seconds: with less left it need not wait. 0 where nothing was measured."""
         found = self._router.considered(self.requirements)
-        measured = [entry for entry in (found.view.entries[i] for i in found.table.index) if entry.ttft_ms]
-        return typical_ms(measured, self._output_tokens) / 1000.0
+        return least_ms([found.view.entries[i] for i in found.table.index], self._output_tokens, self._whole_ms) / 1000.0
 
     @property
     def left_s(self) -> float:
@@ -109,19 +112,25 @@ class Request:
                 raise
             raise self.failed("no_target") from self.cause
         call = self.start(decision, self._time_for(decision))
-        self.waited = False
+        self.waited, self.calm = False, True
         return call
 
     def start(self, decision: Decision, timeout_ms: float) -> Call:
         """Start a call of this request, with a number of its own."""
         self._begun += 1
         options = self._options
+        deadline_ms = None if self._is_short(decision, timeout_ms) else timeout_ms
         call = self._router.start(
-            decision, request_id=self.request_id, attempt=self._begun, deadline_ms=timeout_ms, stream=options.get("stream", False),
+            decision, request_id=self.request_id, attempt=self._begun, deadline_ms=deadline_ms, stream=options.get("stream", False),
             input_tokens=options.get("input_tokens"), max_output_tokens=options.get("max_output_tokens"), urgency=self.requirements.urgency,
         )  # fmt: skip
         call.timeout_ms = timeout_ms
         return call
+
+    def _is_short(self, decision: Decision, timeout_ms: float) -> bool:
+        """Whether waiting or failed attempts have left too little for a slow answer: that it does not come says nothing of the target."""
+        slow_ms = slow_answer_ms(decision.entry, self._output_tokens)
+        return timeout_ms < slow_ms <= self._whole_ms
 
     def _time_for(self, decision: Decision) -> float:
         left_ms = self.left_s * 1000.0
@@ -146,8 +155,15 @@ class Request:
     def note(self, call: Call, ended: Ended[Any]) -> Verdict:
         """Report the end of an attempt and keep what it came to."""
         verdict = self._judge(ended)
+        refused = verdict.outcome == "rate_limited"
+        headers = headers_of(ended.value if ended.error is None else ended.error)
+        if headers is not None or refused:
+            call.headers(headers or {}, status=429 if refused else verdict.http_status)
+        cause = cause_of(verdict, ended.error)
+        if verdict.outcome == "timeout" and self._is_short(call.decision, call.timeout_ms or 0.0):
+            verdict, cause = Verdict("cancelled"), "too little time was left for a slow answer"
         call.finish(verdict.outcome, error_type=verdict.error_type, http_status=verdict.http_status)
-        self._keep(call, verdict, ended.error)
+        self._keep(call, verdict, ended.error, cause)
         self._last = ended
         return verdict
 
@@ -155,12 +171,11 @@ class Request:
         """Report an attempt that another one of this request has beaten."""
         call.beaten()
         call.finish("cancelled")
-        self._keep(call, Verdict("cancelled"), None)
+        self._keep(call, Verdict("cancelled"), None, "another attempt was faster")
 
-    def _keep(self, call: Call, verdict: Verdict, error: Exception | None) -> None:
+    def _keep(self, call: Call, verdict: Verdict, error: Exception | None, cause: str) -> None:
         decision = call.decision
         duration_ms = max(0.0, call.completed_at_ms - call.started_at_ms)
-        cause = "another attempt was faster" if verdict.outcome == "cancelled" else cause_of(verdict, error)
         self.attempts.append(Attempt(call.attempt, decision, verdict.outcome, duration_ms, cause, verdict.error_type, verdict.http_status, error))
         if verdict.outcome != "ok":
             self.tried.append(decision.target)

@@ -22,7 +22,7 @@ from typing import Unpack
 
 from routecast.analytics.balance import costs_now
 from routecast.analytics.candidates import Candidates, bootstrap, view_of
-from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Target
+from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Contention, Target
 from routecast.analytics.overlay import Overlay
 from routecast.analytics.select_model import asking, select_model
 from routecast.models.attempts import Answer
@@ -142,7 +142,7 @@ class Router:
                 return False
             self._use(snapshot, snapshot.at_ms, snapshot.period_ms, self._calls.changes.undone(self._calls.contention.own, snapshot.at_ms))
             self._refresh(self.clock.now_ms())
-        self._caller.queue.advance()
+        self._caller.queue.take_snapshot()
         return True
 
     def _refresh(self, now_ms: float) -> None:
@@ -200,10 +200,10 @@ class Router:
         """The model for such requests, and why not another: `router.select_model(response_time_ms=2000, quality=0.9).model`. Raises NoTarget."""
         return select_model(self._present.view, self._routing, asking(requirements, asked))
 
-    def load(self, i: int) -> float:
-        """Requests in flight at target number `i` as this router estimates them, at least its own; one more is included."""
-        contention = self._calls.contention
-        return max(contention.own[i] + 1.0, contention.utilisation(i) * self._present.view.entries[i].capacity)
+    @property
+    def contention(self) -> Contention:
+        """What this router has in flight, and its share of the traffic."""
+        return self._calls.contention
 
     async def call(self, send: Send[Value], requirements: Requirements | None = None, **options: Unpack[Options]) -> Answer[Value]:
         """Choose, call `send(decision, call)`, fail over, wait while every target is full; the answer and all attempts.

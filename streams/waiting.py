@@ -13,8 +13,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
+from zlib import crc32
 
-from routecast.analytics.patience import full, limited, serves
+from routecast.analytics.admission import Part, has_room, is_calm, level, limit_of, luck_of
+from routecast.analytics.patience import limited, serves
 from routecast.analytics.waiting import Drain, Waiting, WaitingLine
 from routecast.models.config import Overflow
 from routecast.models.errors import NoTarget, QueueFull
@@ -48,6 +50,9 @@ class WaitingQueue:
         self._line = WaitingLine(overflow.queue)
         self._tickets: dict[Waiting, Ticket] = {}
         self._drain = Drain(router.clock.monotonic_s())
+        self._phase = crc32(router.emitter.name.encode()) / 2**32
+        self._snapshots = 0
+        self._luck = luck_of(self._phase, 0)
 
     def __len__(self) -> int:
         return len(self._line)
@@ -58,15 +63,25 @@ class WaitingQueue:
         if self._tickets:
             self.advance()
 
-    def advance(self) -> None:
-        """Let the first one in that finds room; refuse those that cannot be answered in time any more."""
+    def take_snapshot(self) -> None:
+        """A new snapshot: what is free is shared out anew."""
+        self._snapshots += 1
+        self._luck = luck_of(self._phase, self._snapshots)
+        self.advance()
+
+    def advance(self, *, calm: bool = False) -> None:
+        """Let the first one in that finds room; refuse those that cannot be answered in time any more.
+
+        `calm`: also where the service is not even busy, though this router's quota is used up.
+        """
         if not self._tickets:
             return
         now_s = self._router.clock.monotonic_s()
         with self._lock:
-            while (waiting := self._line.next(self._finds_room)) is not None:
+            while (waiting := self._line.next(partial(self._finds_room, calm))) is not None:
                 ticket = self._tickets.pop(waiting)
                 if waiting.deadline_s >= now_s + ticket.request.least_s:
+                    ticket.request.calm = calm
                     ticket.wake()
                     return
                 self._refuse(ticket, now_s)
@@ -78,7 +93,7 @@ class WaitingQueue:
             self._drain.per_s(now_s)
             for waiting in self._line.hopeless(now_s, 0.0) if self._tickets else ():
                 self._refuse(self._tickets.pop(waiting), now_s)
-        self.advance()
+        self.advance(calm=True)
 
     async def begin(self, request: Request) -> Call:
         """Begin the next attempt of `request` once a target has room; raises QueueFull, and what `Request.begin` raises.
@@ -128,7 +143,7 @@ class WaitingQueue:
         if not self._overflow.enabled:
             return request.begin()
         with self._lock:
-            if (self._tickets and not request.waited) or not self._room(request):
+            if (self._tickets and not request.waited) or not self._room(request, calm=request.calm):
                 return None
             call = request.begin()
         self.advance()
@@ -164,26 +179,34 @@ class WaitingQueue:
         with self._lock:
             return QueueFull(self._router.name_of_service, self._line.retry_after_ms(self._drain.per_s(self._router.clock.monotonic_s())))
 
-    def _finds_room(self, waiting: Waiting) -> bool:
-        return self._room(self._tickets[waiting].request)
+    def _finds_room(self, calm: bool, waiting: Waiting) -> bool:  # noqa: FBT001 - the first parameter is bound
+        return self._room(self._tickets[waiting].request, calm=calm)
 
-    def _room(self, request: Request) -> bool:
-        """Whether a target has room, or waiting would bring none: then the request goes to the least bad, as ever."""
-        router, may_return = self._router, False
+    def _room(self, request: Request, *, calm: bool) -> bool:
+        """Whether there is room, or waiting would bring none: then the request goes to the least bad, as ever."""
+        router = self._router
         try:
             found = router.considered(request.requirements, request.tried)
         except NoTarget:
             return True
-        view = found.view
+        view, contention = found.view, router.contention
+        parts, back_later = list[Part](), False
         for i in found.table.index:
             entry = view.entries[i]
-            if serves(entry):
-                if not full(view.targets[i], entry, router.load(i), self._overflow):
-                    return True
-                may_return = True
-            else:
-                may_return |= limited(entry)
-        return not may_return
+            if not serves(entry):
+                back_later |= limited(entry)
+                continue
+            limit = limit_of(view.targets[i], entry, self._overflow)
+            if limit is None:
+                return True
+            parts.append(Part(limit, entry.in_flight, contention.own[i], contention.at_publish[i]))
+        if not parts:
+            return not back_later
+        service = level(parts)
+        if calm and is_calm(service, self._overflow.limit):
+            return True
+        routers = view.snapshot.routers if view.snapshot else 1
+        return has_room(service, max(contention.share, 1.0 / max(1, routers)), self._luck)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:

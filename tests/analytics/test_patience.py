@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routecast.analytics.patience import attempt_ms, full, hedge_after_ms, limited, response_ms, serves
-from routecast.models.config import Overflow, TargetConfig
+from routecast.analytics.patience import attempt_ms, hedge_after_ms, least_ms, limited, response_ms, serves
 from routecast.models.snapshot import TargetScore
 
 
@@ -52,6 +51,13 @@ def test_the_response_time_counts_tokens() -> None:
     assert response_ms(_entry(ttft_ms=()), 15, 100.0) == 4000.0
 
 
+@pytest.mark.parametrize(("whole_ms", "least"), [(10_000.0, 1600.0), (2400.0, 1200.0), (1000.0, 800.0)])
+def test_a_request_is_worth_starting_while_a_slow_answer_fits(whole_ms: float, least: float) -> None:
+    """With little time in all, half of it; never less than a typical answer takes; no bound without evidence."""
+    assert least_ms([_entry(), _entry(ttft_ms=(), time_s=0.001)], 1.0, whole_ms) == pytest.approx(least)
+    assert least_ms([_entry(ttft_ms=())], 1.0, whole_ms) == 0.0
+
+
 def test_a_hedge_is_due_at_the_95th_percentile_of_the_first_chunk() -> None:
     """Between the 91 % and the 97 % that are published; never without evidence."""
     assert hedge_after_ms(_entry()) == pytest.approx(1570)
@@ -73,24 +79,3 @@ def test_a_hedge_is_due_at_the_95th_percentile_of_the_first_chunk() -> None:
 def test_a_target_serves_or_is_held_back_by_its_rate_limit_or_is_gone(figures: dict[str, Any], there: bool, back_later: bool) -> None:
     """For what its rate limit holds back, waiting is worth while."""
     assert (serves(_entry(**figures)), limited(_entry(**figures))) == (there, back_later)
-
-
-def _target(capacity: int | None) -> TargetConfig:
-    return TargetConfig(id="t", provider="p", model="m", service="chat", capacity=capacity)
-
-
-@pytest.mark.parametrize(
-    ("capacity", "entry", "in_flight", "is_full"),
-    [
-        (8, _entry(capacity=8.0), 9.0, False),
-        (8, _entry(capacity=8.0), 10.0, True),
-        (8, _entry(capacity=2.0), 9.0, False),  # the fit has only seen two at a time
-        (1, _entry(capacity=1.0), 0.0, False),
-        (None, _entry(capacity=4.0), 31.0, False),
-        (None, _entry(capacity=4.0), 32.0, True),
-        (None, _entry(capacity=4.0, n=99.0), 1000.0, False),  # a prior keeps nobody waiting
-    ],
-)
-def test_a_target_is_full_beyond_its_limit(capacity: int | None, entry: TargetScore, in_flight: float, is_full: bool) -> None:
-    """1.25 times what is configured; eight times what was fitted, where there is evidence."""
-    assert full(_target(capacity), entry, in_flight + 1.0, Overflow()) is is_full
