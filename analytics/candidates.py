@@ -27,6 +27,8 @@ _FLOOR = 0.02
 _REQUIREMENTS_NORM = 0.15
 _LEAST_COST = 0.01
 """Of the average request's, for a class that costs less."""
+_TILT = 2.0
+"""How strongly the shares, planned for all requests, lean to what is cheaper for a class: the cheapest of four draws must be among the draws."""
 
 
 class View(NamedTuple):
@@ -73,12 +75,12 @@ class Candidates:
         rng.shuffle(order)
         entries = [view.entries[i] for i in order]
         new, cap, explore = [entry.newcomer for entry in entries], routing.newcomer_share, requirements.urgency != "high"
-        shares = [max(entry.share * entry.ramp, _FLOOR * entry.ramp / len(view.entries)) for entry in entries]
-        self.costs = [cost_of(entry, fitness[i].factor, view, routing, requirements) for entry, i in zip(entries, order, strict=True)]
-        """Of each candidate before its load term; the table holds those with which newcomers are tried."""
+        tilts = [(entry.cost_s / class_cost_s(entry, view, routing, requirements)) ** _TILT for entry in entries]
+        shares = [max(entry.share * entry.ramp, _FLOOR * entry.ramp / len(view.entries)) * tilt for entry, tilt in zip(entries, tilts, strict=True)]
+        costs = [cost_of(entry, fitness[i].factor, view, routing, requirements) for entry, i in zip(entries, order, strict=True)]
         self.table = Table(
             order,
-            welcomed(self.costs, new),
+            welcomed(costs, new),
             capped_shares(shares, new, cap, DRAWS, EXPLORE if explore else 0.0),
             capped_scores([entry.score * entry.weight * entry.ramp for entry in entries], new, cap),
             [weighted_factors(entry, fitness[i].factor, routing) for entry, i in zip(entries, order, strict=True)],
@@ -227,13 +229,18 @@ def extra_time_s(entry: TargetScore, output_tokens: float, requirements: Require
 
 
 def cost_of(entry: TargetScore, factor: float, view: View, routing: Routing, requirements: Requirements) -> float:
-    """Expected cost for a class of requests, seconds before the load term, > 0."""
+    """Expected cost for a class of requests that a target fits with this factor, seconds before the load term, > 0."""
+    fit = 1.0 + routing.factor_weights.requirements / _REQUIREMENTS_NORM * (1.0 - factor)
+    return class_cost_s(entry, view, routing, requirements) / roominess(entry.headroom) * fit
+
+
+def class_cost_s(entry: TargetScore, view: View, routing: Routing, requirements: Requirements) -> float:
+    """The published cost with what this class of requests takes and pays beside the average one, seconds, > 0."""
     usd = routing.usd_per_second
     scale = token_scale(requirements)
     extra_price = entry.usd / usd * (scale * (2.0 if requirements.urgency == "low" else 1.0) - 1.0) if usd > 0 else 0.0
     extra_s = extra_time_s(entry, view.snapshot.output_tokens if view.snapshot else 0.0, requirements)
-    cost_s = max(_LEAST_COST * entry.cost_s, entry.cost_s + extra_price + extra_s)
-    return cost_s / roominess(entry.headroom) * (1.0 + routing.factor_weights.requirements / _REQUIREMENTS_NORM * (1.0 - factor))
+    return max(_LEAST_COST * entry.cost_s, entry.cost_s + extra_price + extra_s)
 
 
 def why_not(view: View, i: int, tried: Collection[str], fitness: Fitness, requirements: Requirements) -> str:
