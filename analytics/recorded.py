@@ -59,7 +59,8 @@ class RecordedTarget:
         self._all = list(answers)
         self._served = [answer for answer in answers if not answer.rate_limited]
         self._tokens_per_work_ms = tokens_per_work_ms
-        self._storm = storm
+        self.storm = storm
+        """When it refuses as recorded."""
         self._next_served = self._next_in_storm = 0
         self.ended_ttft_ms = 0.0
         """Time to first token, without the wait, of the call that ended last; right while its `done` runs."""
@@ -90,8 +91,8 @@ class RecordedTarget:
     def submit(self, work_ms: float, done: Done) -> Call:
         """Begin a call of as many tokens as the work stands for, answered as the next recorded request was."""
         answer = self._next()
-        if answer.rate_limited and self._storm is not None:
-            return self._queue.after(0.0, self._refuse, done, self._storm.headers(self._queue.now_ms))
+        if answer.rate_limited and self.storm is not None:
+            return self._queue.after(0.0, self._refuse, done, self.storm.headers(self._queue.now_ms))
         service_ms = answer.service_ms(work_ms * self._tokens_per_work_ms)
         first = answer.ttft_ms / service_ms if service_ms else 0.0
         return self._inner.submit(service_ms, partial(self._end, service_ms * self.condition.slowdown, first, self._queue.now_ms, done))
@@ -108,7 +109,7 @@ class RecordedTarget:
         done(outcome)
 
     def _next(self) -> Answer:
-        if self._storm is not None and self._storm.from_ms <= self._queue.now_ms < self._storm.until_ms:
+        if self.storm is not None and self.storm.from_ms <= self._queue.now_ms < self.storm.until_ms:
             self._next_in_storm += 1
             return self._all[(self._next_in_storm - 1) % len(self._all)]
         self._next_served += 1

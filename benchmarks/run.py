@@ -8,9 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import calling
 import core
 import kafka
 import kafka_latency
+import limits
 import sketch
 import study_worlds
 
@@ -25,6 +27,8 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "backlog": kafka.backlog,
     "freshness": lambda: [*kafka_latency.freshness(), *kafka_latency.drains()],
     "recovery": kafka_latency.recovery,
+    "rate limits": limits.rows,
+    "overflow": calling.overflow,
     "sketch": lambda: [core.Row(*row) for row in sketch.rows()],
 }
 

@@ -8,7 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from routecast.analytics.shares import planned_shares
+from routecast.analytics.shares import limits_per_s, planned_shares
+from routecast.models.config import TargetConfig
+from routecast.models.rows import TargetTotals
 
 Floats = NDArray[np.float64]
 NONE = np.inf
@@ -159,3 +161,11 @@ def test_the_order_of_targets_does_not_matter(targets: _Targets, order: list[int
     """Each gets what it gets."""
     order = [i for i in order if i < len(targets.cost)]
     assert _Targets(*(column[order] for column in targets)).shares(rate) == pytest.approx(targets.shares(rate)[order], abs=1e-6)
+
+
+def test_limits_that_headers_told_win_over_the_configuration() -> None:
+    """The scarcer of requests and tokens counts; where nobody knows a limit there is none."""
+    plain = {"provider": "p", "model": "m", "service": "chat"}
+    targets = [TargetConfig.model_validate(plain | {"id": name, "requests_per_min": per_min}) for name, per_min in (("a", 600), ("b", 600), ("c", None))]
+    totals = [TargetTotals("a", limits=(1, 300, 0)), TargetTotals("b", limits=(1, 0, 6000)), TargetTotals("c")]
+    assert limits_per_s(targets, totals, 50.0) == pytest.approx([5.0, 2.0, np.inf])

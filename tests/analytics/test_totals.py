@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from msgspec.structs import replace
 
 from routecast.analytics.totals import add_totals, book, difference, judge
-from routecast.models.events import Completed, Feedback, Outcome
+from routecast.models.events import Completed, Feedback, Limits, Outcome
 from routecast.models.rows import TargetTotals
 
 
@@ -59,6 +60,20 @@ def test_totals_of_partitions_add_up_and_keep_the_labels_someone_knew() -> None:
     """Counts are summed; a provider only one partition heard of is kept."""
     left, right = TargetTotals("a", provider="openai", started=2, ok=1), TargetTotals("a", region="eu", started=3, lost=1)
     assert add_totals(left, right) == TargetTotals("a", provider="openai", region="eu", started=5, ok=1, lost=1)
+
+
+def test_of_limits_the_newest_counts_and_of_refusals_the_one_that_reaches_furthest() -> None:
+    """In whichever order partitions are added; no refusal reaches further than five minutes."""
+    old, new = Limits(requests_per_min=60, tokens_per_min=1000), Limits(requests_per_min=90)
+    one = booked(
+        replace(ended("rate_limited"), at_ms=10.0, retry_after_ms=864e5, limits=old), replace(ended(), at_ms=30.0, limits=Limits(remaining_requests=1))
+    )
+    two = booked(replace(ended(), at_ms=20.0, limits=new), replace(ended("rate_limited"), at_ms=500.0))
+    assert (one.limits, one.refused) == ((10, 60, 1000), (300_010, 300_000))
+    assert (two.limits, two.refused) == ((20, 90, 0), (1500, 1000))
+    for both in (add_totals(one, two), add_totals(two, one)):
+        assert (both.limits, both.refused) == ((20, 90, 0), (300_010, 300_000))
+        assert (difference(both, one).limits, difference(both, one).refused) == (both.limits, both.refused)
 
 
 @pytest.mark.parametrize("before", [None, TargetTotals("a"), TargetTotals("a", ok=2, lost=1)])
