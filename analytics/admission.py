@@ -8,7 +8,6 @@ have a turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from routecast.models.config import Overflow, TargetConfig
@@ -19,8 +18,8 @@ _LEAST_N = 100.0
 _GOLDEN = 0.618033988749895
 
 
-class Part(NamedTuple):
-    """What one usable target adds to the level of a service; or that of all of them together."""
+class Level(NamedTuple):
+    """How full the usable targets are, all together."""
 
     limit: float
     """[L] Requests it may have in flight."""
@@ -42,18 +41,13 @@ def limit_of(target: TargetConfig, entry: TargetScore, overflow: Overflow) -> fl
     return overflow.fitted_limit * entry.capacity if entry.n >= _LEAST_N else None
 
 
-def level(parts: Iterable[Part]) -> Part:
-    """All usable targets together."""
-    return Part(*map(sum, zip(*parts, strict=True)))
-
-
-def has_room(service: Part, share: float, luck: float) -> bool:
+def has_room(service: Level, share: float, luck: float) -> bool:
     """Whether a router with this share of the traffic, in (0, 1], may start one more; `luck` in [0, 1) rounds, anew for each snapshot."""
     quota = service.own_then + share * (service.limit - service.in_flight)
     return service.own + 1.0 <= quota + luck * (1.0 - share)
 
 
-def is_calm(service: Part, limit: float) -> bool:
+def is_calm(service: Level, limit: float) -> bool:
     """Whether the service is not even busy: in flight, with what this router did since, below its capacity (its room ÷ `limit`)."""
     return service.in_flight + service.own - service.own_then + 1.0 <= service.limit / limit
 

@@ -22,7 +22,7 @@ from typing import Unpack
 
 from routecast.analytics.balance import costs_now
 from routecast.analytics.candidates import Candidates, bootstrap, view_of
-from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Contention, Target
+from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Target
 from routecast.analytics.overlay import Overlay
 from routecast.analytics.select_model import asking, select_model
 from routecast.models.attempts import Answer
@@ -70,6 +70,8 @@ class Router:
         self._index = {target.id: i for i, target in enumerate(self._targets)}
         self._lock = threading.Lock()
         self._calls = Calls(service, self._targets, self._routing.factor_weights.current_load / LOAD_NORM, rng, config.intervals.health_check_ms)
+        self.contention = self._calls.contention
+        """What this router has in flight, and its share of the traffic."""
         self.limiting = self._calls.limiting
         self._refreshed_ms = clock.now_ms()
         self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
@@ -201,9 +203,9 @@ class Router:
         return select_model(self._present.view, self._routing, asking(requirements, asked))
 
     @property
-    def contention(self) -> Contention:
-        """What this router has in flight, and its share of the traffic."""
-        return self._calls.contention
+    def waiting(self) -> int:
+        """Requests in the waiting queue."""
+        return len(self._caller.queue)
 
     async def call(self, send: Send[Value], requirements: Requirements | None = None, **options: Unpack[Options]) -> Answer[Value]:
         """Choose, call `send(decision, call)`, fail over, wait while every target is full; the answer and all attempts.

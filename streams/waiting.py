@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
-from routecast.analytics.admission import Part, has_room, is_calm, level, limit_of, luck_of
+from routecast.analytics.admission import Level, has_room, is_calm, limit_of, luck_of
+from routecast.analytics.candidates import Candidates
 from routecast.analytics.patience import limited, serves
 from routecast.analytics.waiting import Drain, Waiting, WaitingLine
 from routecast.models.config import Overflow
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from routecast.streams.attempts import Request
     from routecast.streams.call import Call
     from routecast.streams.router import Router
+
+_CLASSES = 512
+"""Classes of requests whose usable targets are kept."""
 
 
 class Ticket:
@@ -50,6 +54,7 @@ class WaitingQueue:
         self._line = WaitingLine(overflow.queue)
         self._tickets: dict[Waiting, Ticket] = {}
         self._drain = Drain(router.clock.monotonic_s())
+        self._usable: dict[Candidates, _Usable] = {}
         self._phase = crc32(router.emitter.name.encode()) / 2**32
         self._snapshots = 0
         self._luck = luck_of(self._phase, 0)
@@ -66,6 +71,7 @@ class WaitingQueue:
     def take_snapshot(self) -> None:
         """A new snapshot: what is free is shared out anew."""
         self._snapshots += 1
+        self._usable.clear()
         self._luck = luck_of(self._phase, self._snapshots)
         self.advance()
 
@@ -184,29 +190,44 @@ class WaitingQueue:
 
     def _room(self, request: Request, *, calm: bool) -> bool:
         """Whether there is room, or waiting would bring none: then the request goes to the least bad, as ever."""
-        router = self._router
         try:
-            found = router.considered(request.requirements, request.tried)
+            found = self._router.considered(request.requirements, request.tried)
         except NoTarget:
             return True
-        view, contention = found.view, router.contention
-        parts, back_later = list[Part](), False
-        for i in found.table.index:
-            entry = view.entries[i]
-            if not serves(entry):
-                back_later |= limited(entry)
-                continue
-            limit = limit_of(view.targets[i], entry, self._overflow)
-            if limit is None:
-                return True
-            parts.append(Part(limit, entry.in_flight, contention.own[i], contention.at_publish[i]))
-        if not parts:
-            return not back_later
-        service = level(parts)
+        usable = self._usable.get(found)
+        if usable is None:
+            if len(self._usable) >= _CLASSES:
+                self._usable.clear()
+            usable = self._usable[found] = _usable(found, self._overflow)
+        if not usable.targets:
+            return not usable.back_later
+        own, then = self._router.contention.own, self._router.contention.at_publish
+        service = Level(usable.limit, usable.in_flight, sum([own[i] for i in usable.targets]), sum([then[i] for i in usable.targets]))
         if calm and is_calm(service, self._overflow.limit):
             return True
-        routers = view.snapshot.routers if view.snapshot else 1
-        return has_room(service, max(contention.share, 1.0 / max(1, routers)), self._luck)
+        return has_room(service, max(self._router.contention.share, usable.least_share), self._luck)
+
+
+class _Usable(NamedTuple):
+    """What does not change while a snapshot and the router's own word on its targets stand."""
+
+    targets: Sequence[int]
+    """Those that serve; none where one of them takes any number."""
+    limit: float
+    in_flight: float
+    least_share: float
+    back_later: bool
+    """Whether waiting is worth while though none serves: a rate limit will lapse."""
+
+
+def _usable(found: Candidates, overflow: Overflow) -> _Usable:
+    view = found.view
+    serving = [i for i in found.table.index if serves(view.entries[i])]
+    limits = [limit_of(view.targets[i], view.entries[i], overflow) for i in serving]
+    known = [limit for limit in limits if limit is not None]
+    back_later = not serving and any(limited(view.entries[i]) for i in found.table.index)
+    routers = view.snapshot.routers if view.snapshot else 1
+    return _Usable(serving if len(known) == len(limits) else (), sum(known), sum(view.entries[i].in_flight for i in serving), 1.0 / max(1, routers), back_later)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:

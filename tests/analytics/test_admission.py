@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from routecast.analytics.admission import Part, has_room, is_calm, level, limit_of, luck_of
+from routecast.analytics.admission import Level, has_room, is_calm, limit_of, luck_of
 from routecast.models.config import Overflow, TargetConfig
 from routecast.models.snapshot import TargetScore
 
@@ -38,10 +38,8 @@ def test_a_target_is_full_beyond_its_limit(capacity: int | None, entry: TargetSc
 
 def test_one_router_alone_fills_its_targets_exactly() -> None:
     """Its own count is the truth."""
-    parts = [Part(5.0, 3.0, 4.0, 3.0), Part(5.0, 4.0, 4.0, 4.0)]
-    assert level(parts) == Part(10.0, 7.0, 8.0, 7.0)
-    assert has_room(Part(10.0, 7.0, 9.0, 7.0), 1.0, 0.99)
-    assert not has_room(Part(10.0, 7.0, 10.0, 7.0), 1.0, 0.99)
+    assert has_room(Level(10.0, 7.0, 9.0, 7.0), 1.0, 0.99)
+    assert not has_room(Level(10.0, 7.0, 10.0, 7.0), 1.0, 0.99)
 
 
 @pytest.mark.parametrize("routers", [2, 16, 64])
@@ -55,7 +53,7 @@ def test_many_routers_that_see_only_snapshots_keep_the_targets_full_and_no_fulle
         then, total = list(own), sum(own)
         for r in range(routers):
             own[r] -= min(own[r], int(own[r] * 0.5 + luck.random()))  # about half of them end until the next snapshot
-            while has_room(Part(limit, total, own[r], then[r]), 1.0 / routers, luck_of(phases[r], number)):
+            while has_room(Level(limit, total, own[r], then[r]), 1.0 / routers, luck_of(phases[r], number)):
                 own[r] += 1
         seen.append(sum(own))
     settled = seen[12:]
@@ -65,11 +63,11 @@ def test_many_routers_that_see_only_snapshots_keep_the_targets_full_and_no_fulle
 
 def test_small_routers_have_their_turn() -> None:
     """A hundredth of the traffic, ten places free: in one of ten snapshots."""
-    turns = [has_room(Part(100.0, 90.0, 0.0, 0.0), 0.01, luck_of(0.3, number)) for number in range(1000)]
+    turns = [has_room(Level(100.0, 90.0, 0.0, 0.0), 0.01, luck_of(0.3, number)) for number in range(1000)]
     assert sum(turns) / 1000 == pytest.approx(0.1, abs=0.03)
 
 
 def test_a_service_is_calm_below_its_capacity() -> None:
     """What this router did since the snapshot counts."""
-    assert is_calm(Part(125.0, 98.0, 6.0, 5.0), 1.25)
-    assert not is_calm(Part(125.0, 98.0, 7.0, 5.0), 1.25)
+    assert is_calm(Level(125.0, 98.0, 6.0, 5.0), 1.25)
+    assert not is_calm(Level(125.0, 98.0, 7.0, 5.0), 1.25)
