@@ -179,6 +179,13 @@ class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
         """Whether it names a target exactly where it must."""
         return (self.action == "set_policy") != bool(self.target)
 
+    @property
+    def key(self) -> str:
+        """What the word is about, the key of its record: compaction keeps the newest of each, and a weight must not make a drain forgotten."""
+        if self.action == "set_policy":
+            return f"policy/{self.service}"
+        return f"weight/{self.target}" if self.action == "set_weight" else self.target
+
 
 class Marker(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="marker", gc=False):
     """A note on the time axis (a deployment, an experiment), shown to people."""

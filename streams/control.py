@@ -33,7 +33,7 @@ async def tell(config: Config, said: Control, service: str | None, *, wait_s: fl
     async with reader(config.kafka) as read, producer(config) as out:
         await needed(read, config.kafka, CONTROL, TICKS, SCORES)
         begin: dict[Topic, int] = {topic: (await read.ends(topic, [0]))[0] for topic in (TICKS, SCORES)}
-        sent = await out.send_and_wait(topic_name(config.kafka, CONTROL), encode_events([said]), key=_key(said), partition=0)
+        sent = await out.send_and_wait(topic_name(config.kafka, CONTROL), encode_events([said]), key=said.key.encode(), partition=0)
         word = Word(target=said.target, action=said.action, service=service, offset=sent.offset)
         if wait_s <= 0:
             return word
@@ -46,13 +46,6 @@ async def tell(config: Config, said: Control, service: str | None, *, wait_s: fl
         except TimeoutError:
             raise RoutecastError(_unheard(word, wait_s, config, ticking=watch.ticking)) from None
         return watch.outcome((clock.monotonic_s() - said_s) * 1000)
-
-
-def _key(said: Control) -> bytes:
-    """What a word is about: compaction keeps the newest of each, and a weight must not make a drain forgotten."""
-    if said.action == "set_policy":
-        return f"policy/{said.service}".encode()
-    return f"weight/{said.target}".encode() if said.action == "set_weight" else said.target.encode()
 
 
 class _Watch:

@@ -14,7 +14,7 @@ import msgspec
 
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError, RoutecastError
-from routecast.models.events import decode_events
+from routecast.models.events import Control, Event, Tripped, decode_events
 from routecast.models.sent import Appended
 from routecast.streams.emitter import BATCH
 from routecast.streams.kafka import topic_name
@@ -92,20 +92,20 @@ def checked(values: Sequence[object]) -> list[RawRecord]:
     wrong: list[str] = []
     for number, value in enumerate(values, 1):
         raw = msgspec.json.encode(value)
-        _, bad = decode_events(raw)
+        good, bad = decode_events(raw)
         if bad or not isinstance(value, dict):
             wrong.append(f"event {number}: {bad[0].reason if bad else 'an array inside an array'}: {_shown(raw)}")
         else:
-            encoded.append((*_place(value), raw))
+            encoded.append((*_place(good[0]), raw))
     if wrong:
         raise DecodeError("\n".join(wrong))
     return [record for (topic, key), items in groupby(encoded, lambda item: item[:2]) for record in _batched(topic, key, [raw for _, _, raw in items])]
 
 
-def _place(event: RawEvent) -> tuple[Topic, bytes]:
-    if event["type"] == "target.control":
-        return CONTROL, str(event["target"]).encode()
-    return (_TRIPS if event["type"] == "target.tripped" else EVENTS), b""
+def _place(event: Event) -> tuple[Topic, bytes]:
+    if isinstance(event, Control):
+        return CONTROL, event.key.encode()
+    return (_TRIPS if isinstance(event, Tripped) else EVENTS), b""
 
 
 def _batched(topic: Topic, key: bytes, raws: Sequence[bytes]) -> Iterator[RawRecord]:

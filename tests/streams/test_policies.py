@@ -115,3 +115,11 @@ def test_without_adaptation_performance_stays_the_configured_weights() -> None:
     router = _router(config=CONFIG.model_copy(update={"adaptive": CONFIG.adaptive.model_copy(update={"enabled": False})}))
     router.apply(_snapshots(leader, NOW_MS + 4000)["chat"])
     assert router.choose().policy == "configured"
+
+
+def test_words_that_do_not_replace_each_other_have_different_keys() -> None:
+    """Compaction keeps the newest record of a key: a weight must not make it forget that a target is drained, nor one service another."""
+    words = [_said("random"), _said("random", "chat"), _said(None, "mail"), Control(at_ms=0, target="a", action="set_weight", weight=2.0)]
+    drained, resumed = Control(at_ms=0, target="a", action="drain"), Control(at_ms=0, target="a", action="resume")
+    assert drained.key == resumed.key
+    assert len({word.key for word in (*words, drained)}) == 5
