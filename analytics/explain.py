@@ -77,6 +77,7 @@ def _alternatives(candidates: Candidates, decision: Decision) -> tuple[Alternati
     view, table = candidates.view, candidates.table
     place = {index: position for position, index in enumerate(table.index)}
     chosen_cost = decision.costs[decision.position]
+    all_new = all(view.entries[i].newcomer for i in table.index)
     found: list[Alternative] = []
     for i, entry in enumerate(view.entries):
         position = place.get(i)
@@ -88,6 +89,7 @@ def _alternatives(candidates: Candidates, decision: Decision) -> tuple[Alternati
             continue
         cost = decision.costs[position]
         reason = f"costs {cost:.2f} s, {cost / chosen_cost - 1:+.0%}" if cost >= chosen_cost else f"cheaper at {cost:.2f} s, but not drawn"
+        reason += "; new here: counts as cheap, is drawn seldom" if entry.newcomer and not all_new else ""
         found.append(Alternative(target=view.targets[i].id, score=entry.score, cost_s=cost, probability=_chance(candidates, decision, position), reason=reason))
     return tuple(sorted(found, key=lambda a: (a.cost_s is None, a.cost_s or 0.0, a.target)))
 

@@ -80,6 +80,8 @@ def test_a_newcomer_is_tried_until_it_is_known_and_then_gets_what_it_deserves() 
     """Twice as fast as the others: a few per cent while nobody knows, much more soon after."""
     fleet = _fleet()
     _traffic(fleet, 20)
+    others = next(it.alternatives for it in (fleet.router(0).choose().explain() for _ in range(100)) if it.target != NEW)
+    assert [other.target for other in others if "new here" in other.reason] == [NEW]
     early = _traffic(fleet, 5, excluded=(), new_ms=450.0)
     assert 0 < early[NEW] / early.total() <= 0.05
     _traffic(fleet, 10, excluded=(), new_ms=450.0)
