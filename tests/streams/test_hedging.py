@@ -65,6 +65,7 @@ class Sends:
         self._first_chunk_s = first_chunk_s
         self.calls: list[Call] = []
         self.cancelled: list[int] = []
+        self.cancelled_s: list[float] = []
 
     async def __call__(self, decision: Decision, call: Call) -> str:  # noqa: D102 - `send`
         self.calls.append(call)
@@ -78,6 +79,7 @@ class Sends:
             await asyncio.sleep(takes_s)
         except asyncio.CancelledError:
             self.cancelled.append(number)
+            self.cancelled_s.append(asyncio.get_running_loop().time() - self.calls[0].started_s)
             raise
         return decision.target
 
@@ -129,6 +131,7 @@ def test_the_first_chunk_decides() -> None:
     late = Sends(5.0, second_s=50.0, first_chunk_s=2.0)
     answer = run(queue, router.call(late, URGENT))
     assert (answer.value, late.cancelled) == (late.calls[0].decision.target, [2])
+    assert late.cancelled_s == [pytest.approx(2.0, abs=0.01)]
     assert [(attempt.number, attempt.outcome) for attempt in answer.attempts] == [(2, "cancelled"), (1, "ok")]
 
 
@@ -211,6 +214,26 @@ def test_both_attempts_end_with_their_caller() -> None:
     assert run(queue, main()) == 1
     assert sorted(send.cancelled) == [1, 2]
     assert [event.outcome for event in _events(router) if isinstance(event, Completed)] == ["cancelled", "cancelled"]
+    assert set(router.in_flight.values()) == {0}
+
+
+def test_a_caller_that_is_cancelled_as_the_answer_comes_leaves_no_open_call() -> None:
+    """The attempt has returned, nobody takes its answer."""
+    queue = EventQueue(START_MS)
+    router = _router(queue)
+
+    async def main() -> None:
+        async def send(_: Decision, __: Call) -> str:
+            await asyncio.sleep(0.1)
+            task.cancel()
+            return "answer"
+
+        task = asyncio.ensure_future(router.call(send, URGENT))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(queue, main())
+    assert [event.outcome for event in _events(router) if isinstance(event, Completed)] == ["cancelled"]
     assert set(router.in_flight.values()) == {0}
 
 

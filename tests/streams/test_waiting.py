@@ -234,6 +234,23 @@ def test_a_rate_limit_that_lapses_lets_requests_in() -> None:
     assert run(queue, main()) == pytest.approx(5000, abs=260)
 
 
+def test_a_newcomer_does_not_push_in() -> None:
+    """It comes the moment there is room again, before anybody else has noticed: who waits goes first all the same."""
+    queue = EventQueue(START_MS)
+    router = _router(queue)
+    order: list[str] = []
+    with router.overlaying() as overlay:
+        overlay.limited(0, queue.now_ms + 5000, queue.now_ms)
+
+    async def main() -> None:
+        first = asyncio.ensure_future(router.call(_takes(1.0, order, "first")))
+        await asyncio.sleep(5.01)
+        await asyncio.gather(first, router.call(_takes(1.0, order, "newcomer")))
+
+    run(queue, main())
+    assert order == ["first", "newcomer"]
+
+
 def test_an_outage_is_no_overload() -> None:
     """Where all targets are open, waiting would bring nothing: the least bad one is asked."""
     queue = EventQueue(START_MS)
