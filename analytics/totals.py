@@ -94,11 +94,14 @@ def _book_region(totals: TargetTotals, event: Completed) -> None:
     first_ms = event.ttft_ms if event.ttft_ms is not None else event.duration_ms if event.outcome == "ok" else None
     if first_ms is None:
         return
-    tally = next((tally for tally in totals.regions if tally.region == event.caller_region), None)
-    if tally is None:
+    region = event.caller_region
+    for tally in totals.regions:
+        if tally.region == region:
+            break
+    else:
         if len(totals.regions) >= MOST_REGIONS:
             return
-        tally = RegionTally(event.caller_region)
+        tally = RegionTally(region)
         totals.regions.append(tally)
     tally.n += 1
     tally.sum_ln += round(math.log(max(LEAST_MS, first_ms)) * MILLION)

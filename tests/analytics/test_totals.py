@@ -86,3 +86,31 @@ def test_what_was_known_and_what_is_new_make_what_is(before: TargetTotals | None
 def test_nothing_known_is_nothing_new() -> None:
     """A target without totals has no news, whatever was known of it."""
     assert difference(None, TargetTotals("a", ok=3)) == TargetTotals("")
+
+
+def _from(region: str, **figures: float) -> Completed:
+    return replace(ended(), caller_region=region, **figures)
+
+
+def test_times_to_the_first_chunk_are_kept_by_the_callers_region() -> None:
+    """Of answers that were not streamed the whole time; of failures that never began nothing; eight regions a target."""
+    totals = booked(_from("eu", ttft_ms=100.0), _from("eu"), _from("ap", ttft_ms=50.0), replace(_from("ap"), outcome="error"), ended())
+    assert [(tally.region, tally.n) for tally in totals.regions] == [("eu", 2), ("ap", 1)]
+    assert totals.regions[0].sum_ln == pytest.approx((math.log(100) + math.log(1500)) * 1e6, abs=2)
+    many = booked(*(_from(f"r{i}") for i in range(12)))
+    assert [tally.region for tally in many.regions] == [f"r{i}" for i in range(8)]
+
+
+def test_regions_of_partitions_add_up_and_what_is_new_is_told_by_name() -> None:
+    """In any order to the same rows."""
+    left, right = booked(_from("eu"), _from("ap")), booked(_from("eu"), _from("us"))
+    both = add_totals(left, right)
+    assert both == add_totals(right, left)
+    assert [(tally.region, tally.n) for tally in both.regions] == [("ap", 1), ("eu", 2), ("us", 1)]
+    assert [(tally.region, tally.n) for tally in difference(both, left).regions] == [("ap", 0), ("eu", 1), ("us", 1)]
+
+
+def test_reported_costs_are_kept_with_their_tokens() -> None:
+    """Only of requests whose cost was reported."""
+    totals = booked(replace(ended(tokens=40), cost_usd=0.002, input_tokens=300), replace(ended(tokens=70), input_tokens=900))
+    assert (totals.cost_n, totals.cost_micro_usd, totals.cost_input_tokens, totals.cost_output_tokens) == (1, 2000, 300, 40)
