@@ -63,22 +63,34 @@ class FleetHealth:
         failing = any(n >= _ALARMING and state != "open" for n, state in zip(broken, self._pooled.states, strict=True))
         return failing or self._words.lapsed(since_ms, now_ms)
 
-    def update(
-        self, now_ms: float, routers: int, new: Sequence[TargetTotals], news: Evidence, minute: Horizon, usual: Floats, load: LoadTracker
-    ) -> Ints:  # fmt: skip
-        """Take new outcomes at a tick with so many live routers; which targets begin to be probed: their estimates restart.
+    def settled(self, now_ms: float, new: Sequence[TargetTotals], news: Evidence, load: LoadTracker) -> Evidence:
+        """New outcomes with requests that hang as failures, each counted once: when it is found to hang, not when it ends."""
+        started = np.array([totals.started for totals in new], float)
+        kept, hung = self._hangs.update(now_ms, news.ok, news.broken, started, load)
+        share = np.where(news.failed > 0, (kept + news.limited) / np.maximum(1.0, news.failed), 1.0)
+        return news._replace(failed=kept + hung + news.limited, fail_s=news.fail_s * share + hung * self._hangs.patience_s)
+
+    def update(self, now_ms: float, routers: int, news: Evidence, minute: Horizon, usual: Floats, load: LoadTracker) -> Ints:
+        """Take settled outcomes at a tick with so many live routers; which targets begin to be probed: their estimates restart.
 
         `minute` is the evidence of the last minute, `news` included; `usual` the long-run ratio of failures that a breaker counts.
         """
-        names = [target.id for target in self._targets]
-        broken = self._hangs.update(now_ms, news.ok, news.broken, np.array([totals.started for totals in new], float), load)
-        doubtful = np.array([routers > 1 and self._words.alone(name) for name in names], bool)
-        probed = self._pooled.update(now_ms, news._replace(failed=broken + news.limited), minute, usual, doubtful)
+        names, before = [target.id for target in self._targets], list(self._pooled.states)
+        probed = self._pooled.update(now_ms, news, minute, usual, self._doubtful(routers))
         for name, state in zip(names, self._pooled.states, strict=True):
             if state in {"open", "recovering"}:
                 self._words.confirm(name)
+        changed = [i for i, state in enumerate(self._pooled.states) if before[i] in {"open", "recovering"} and state != before[i] and state != "open"]
+        self._hangs.leave(np.array(changed, np.int64), now_ms, load)
         self._words.advance(now_ms)
         return probed
+
+    def undoubted(self, news: Evidence, routers: int) -> Evidence:
+        """New outcomes without failures that may be those of one router alone: what a target costs the others must not follow them."""
+        return news._replace(failed=np.where(self._doubtful(routers), news.limited, news.failed))
+
+    def _doubtful(self, routers: int) -> NDArray[np.bool_]:
+        return np.array([routers > 1 and self._words.alone(target.id) for target in self._targets], bool)
 
     def expect(self, time_s: Floats, n: Floats, in_flight: Floats, capacity: Floats) -> None:
         """What a request takes from now on, seconds; where fewer than four completions tell, only a target that is being probed must keep to it."""

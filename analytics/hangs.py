@@ -18,15 +18,18 @@ Floats = NDArray[np.float64]
 _PATIENCE = 8.0
 _LEAST_PATIENCE_MS = 3_000.0
 """Ends become known up to two seconds late."""
+_LEFT_MS = 120_000.0
 
 
 class Hangs:
     """Requests of `n` targets that are open for too long; advanced only at ticks."""
 
-    STATE: ClassVar[tuple[str, ...]] = ("_booked", "_patience_ms", "_succeeded_ms", "_started_ms")
+    STATE: ClassVar[tuple[str, ...]] = ("_booked", "_left", "_left_until_ms", "_patience_ms", "_succeeded_ms", "_started_ms")
 
     def __init__(self) -> None:
         self._booked: Floats = np.zeros(0)
+        self._left: Floats = np.zeros(0)
+        self._left_until_ms: Floats = np.zeros(0)
         self._patience_ms: Floats = np.zeros(0)
         self._succeeded_ms: Floats = np.zeros(0)
         self._started_ms: Floats = np.zeros(0)
@@ -35,14 +38,25 @@ class Hangs:
         """Make room for `n` targets."""
         more = (0, n - len(self._booked))
         self._booked, self._patience_ms = np.pad(self._booked, more), np.pad(self._patience_ms, more, constant_values=np.inf)
+        self._left, self._left_until_ms = np.pad(self._left, more), np.pad(self._left_until_ms, more)
         self._succeeded_ms, self._started_ms = np.pad(self._succeeded_ms, more), np.pad(self._started_ms, more)
 
     def expect(self, time_s: Floats, utilisation: Floats) -> None:
         """From now on requests are expected to take so long, seconds, longer where more are in flight than a target serves at once; ∞: unknown."""
         self._patience_ms = np.maximum(_LEAST_PATIENCE_MS, _PATIENCE * 1000.0 * time_s * np.maximum(1.0, utilisation))
 
-    def update(self, now_ms: float, ok: Floats, broken: Floats, started: Floats, load: LoadTracker) -> Floats:
-        """Failures that a breaker counts, per target: those that ended, and those that hang."""
+    def leave(self, targets: NDArray[np.int64], now_ms: float, load: LoadTracker) -> None:
+        """These targets begin anew: what is open there now belongs to the outage, and does not count if it ends badly within two minutes."""
+        self._left[targets] = load.in_flight()[targets]
+        self._left_until_ms[targets] = now_ms + _LEFT_MS
+
+    @property
+    def patience_s(self) -> Floats:
+        """How long a request may be open, seconds; 0 where that is not known."""
+        return np.where(np.isfinite(self._patience_ms), self._patience_ms, 0.0) / 1000.0
+
+    def update(self, now_ms: float, ok: Floats, broken: Floats, started: Floats, load: LoadTracker) -> tuple[Floats, Floats]:
+        """Per target, failures that ended and were not counted yet, and requests that are now found to hang."""
         self._succeeded_ms = np.where(ok > 0, now_ms, self._succeeded_ms)
         self._started_ms = np.where(started > 0, now_ms, self._started_ms)
         since_ms = now_ms - self._patience_ms / 2
@@ -53,4 +67,7 @@ class Hangs:
         ended = np.maximum(0.0, self._booked - older)
         new = np.where(silent, np.maximum(0.0, older - self._booked), 0.0)
         self._booked = self._booked - ended + new
-        return np.asarray(np.maximum(0.0, broken - ended) + new, np.float64)
+        kept = np.maximum(0.0, broken - ended)
+        absorbed = np.where(now_ms < self._left_until_ms, np.minimum(self._left, kept), 0.0)
+        self._left = self._left - absorbed
+        return kept - absorbed, new

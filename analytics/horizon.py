@@ -20,6 +20,10 @@ SUCCESS_LEVEL = 0.8
 """Confidence of the one-sided lower bound of the success ratio that is published and priced."""
 
 
+_FORGIVEN = 50.0
+"""Successes that outlast an outage."""
+
+
 class Evidence(NamedTuple):
     """What is new, per target."""
 
@@ -58,6 +62,9 @@ def evidence_of(new: Sequence[TargetTotals], groups: LatencyGroups) -> Evidence:
     )
 
 
+_LASTING: Floats = np.array([float(name in {"ok", "quality_n", "quality_sum"}) for name in Evidence._fields])
+
+
 class Horizon:
     """Evidence that fades with time constant `tau_s`, or, with `requests`, as newer requests push it out."""
 
@@ -80,6 +87,15 @@ class Horizon:
     def forget(self, targets: NDArray[np.int64]) -> None:
         """Restart these targets without evidence."""
         self.sums[:, targets] = 0.0
+
+    def forgive(self, targets: NDArray[np.int64]) -> None:
+        """Restart these targets after an outage: without failures and times, with at most fifty of the successes before it.
+
+        Without any, the uncertainty alone would keep a target that is well again out of the traffic for minutes.
+        """
+        for i in targets:
+            ok = self.sums[0, i]
+            self.sums[:, i] *= min(1.0, _FORGIVEN / max(ok, 1.0)) * _LASTING
 
     @property
     def evidence(self) -> Evidence:

@@ -166,16 +166,17 @@ class LocalHealth:
         self._overlay.ask(min(due)[1] if due else None)
         self.next_ms = min((target.next_ms for target in self._busy.values() if target.next_ms > now_ms), default=math.inf)
 
-    def _open(self, i: int, target: _Target, now_ms: float, reason: str) -> None:
+    def _open(self, i: int, target: _Target, now_ms: float, reason: str, *, told: bool = True) -> None:
         longest_ms = min(self._longest_open_ms, FIRST_OPEN_MS * 2.0 ** min(target.times_open, MOST_DOUBLINGS))
         target.phase, target.until_ms = Phase.OPEN, now_ms + self._rng.random() * longest_ms
         target.due_ms = target.since_ms = math.inf
         target.times_open += 1
-        target.tripped = True
         target.step_ms = math.inf
         self._busy[i] = target
         self._overlay.breaker(i, _OPEN)
-        self._news.append(Change(i, "open", reason))
+        if told or target.tripped:
+            target.tripped = True
+            self._news.append(Change(i, "open", reason))
         self.advance(now_ms)
 
     def _probe(self, i: int, target: _Target, now_ms: float) -> None:
@@ -196,7 +197,7 @@ class LocalHealth:
         if target.phase is Phase.PROBING:
             target.evidence += step
         elif step < 0:
-            self._open(i, target, now_ms, "probe failed")
+            self._open(i, target, now_ms, "probe failed", told=False)  # the fleet judges by all probes
             return
         if target.evidence <= -CLOSES_AT:
             self._open(i, target, now_ms, "probes failed")

@@ -186,8 +186,10 @@ class ServiceAnalyst:
         self._service_time.update(elapsed_s, groups)
         long = self._history.evidence
         usual = long.broken / np.maximum(1.0, long.ok + long.broken)
+        evidence = self._health.settled(tick.at_ms, new, evidence, self._observed.load)
+        undoubted = self._health.undoubted(evidence, tick.routers)
         for horizon in (self._steady, self._minute, self._history):
-            horizon.update(elapsed_s, evidence)
+            horizon.update(elapsed_s, undoubted)
         self._tokens.update(elapsed_s, new)
         self._price.update(elapsed_s, new, self._targets)
         self._regions.update(elapsed_s, new)
@@ -197,10 +199,10 @@ class ServiceAnalyst:
             self._arrivals.jump((self._observed.arrivals(tick.at_ms) or 0) / (SURGE_WINDOW_MS / 1000))
         else:
             self._arrivals.update(elapsed_s, self._period_ms / 1000, arrived)
-        probed = self._health.update(tick.at_ms, tick.routers, new, evidence, self._minute, usual, self._observed.load)
+        probed = self._health.update(tick.at_ms, tick.routers, evidence, self._minute, usual, self._observed.load)
         if len(probed):
             self._service_time.forget(probed)
-            self._steady.forget(probed)
+            self._steady.forgive(probed)
             self._minute.forget(probed)
 
     def _plan(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals]) -> _Plan:

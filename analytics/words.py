@@ -37,11 +37,12 @@ class Words:
         if not tripped:
             standing.pop(router, None)
             return False
-        if router not in standing and len(standing) >= _MOST:
+        again = router in standing
+        if not again and len(standing) >= _MOST:
             return False
         standing[router] = at_ms
         last = self._excluded.get(target)
-        if router in self._unheard.get(target, {}) or (last is not None and at_ms < _number(last[0]) + _LEAST_BETWEEN_MS):
+        if again or router in self._unheard.get(target, {}) or (last is not None and at_ms < _number(last[0]) + _LEAST_BETWEEN_MS):
             return False
         self._excluded[target] = [at_ms, router]
         return True

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import calling
+import choosing
 import core
 import kafka
 import kafka_latency
@@ -19,6 +20,7 @@ import study_worlds
 SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "decision": core.decisions,
     "reporting": core.reporting,
+    "breaker": choosing.breaker,
     "fold, merge, snapshot": core.folding,
     "memory": core.memory,
     "fleet": core.fleet,
