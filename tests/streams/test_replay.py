@@ -14,6 +14,7 @@ from routecast.models.config import Config
 from routecast.models.errors import CheckFailed
 from routecast.models.events import Completed, Control, Outcome, decode_events, encode_events
 from routecast.models.tick import Claim, TickRecord, decode_tick, encode_tick
+from routecast.streams.call import Call
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.leader import Leader, trips_of
 from routecast.streams.memory import MemoryReader, Record
@@ -63,7 +64,17 @@ class _World:
             outcome: Outcome = "error" if call.decision.target in self._dead else luck.choices(OUTCOMES, [80, 5, 3, 4, 8])[0]
             call.tokens(input=luck.randrange(900), output=luck.randrange(200))
             if luck.random() < 0.98:
-                fleet.queue.after(luck.lognormvariate(6, 1), call.finish, outcome)
+                fleet.queue.after(luck.lognormvariate(6, 1), self._end, call, outcome)
+
+    def _end(self, call: Call, outcome: Outcome) -> None:
+        """With headers of rate limits now and then: refusals that hold for seconds, limits that come and go."""
+        luck = self._luck
+        if outcome == "rate_limited" and luck.random() < 0.7:
+            call.headers({"retry-after": str(luck.choice([0.2, 1, 3, 20]))}, status=429)
+        elif luck.random() < 0.2:
+            limit, left = luck.choice([50, 500]), luck.randrange(50)
+            call.headers({"x-ratelimit-limit-requests": f"{limit}", "x-ratelimit-remaining-requests": f"{left}", "x-ratelimit-reset-requests": "9s"})
+        call.finish(outcome)
 
     def _odd(self) -> None:
         luck, now_ms = self._luck, self.fleet.now_ms
