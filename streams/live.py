@@ -27,7 +27,7 @@ from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter, halves
 from routecast.streams.fork import renew_after_fork
-from routecast.streams.kafka import client_options, reach, topic_name, unreachable
+from routecast.streams.kafka import client_options, paced, reach, topic_name, unreachable
 from routecast.streams.pipeline import STATS_MS
 from routecast.streams.reading import PartitionReader, consumer, decoded
 from routecast.streams.router import Router
