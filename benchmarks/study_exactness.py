@@ -44,7 +44,8 @@ SECONDS = 75.0
 BACK_MS = 780_000.0
 """How far in the past event time begins."""
 _OK: Outcome = "ok"
-OUTCOMES: list[Outcome] = [*[_OK] * 16, "error", "timeout", "rate_limited", "cancelled"]
+_FAILED: list[Outcome] = ["error", "timeout", "rate_limited", "cancelled"]
+OUTCOMES = [_OK] * 16 + _FAILED
 SESSION_S = 6.0
 STALLED = 75
 """Exit code of a worker that stood still."""
