@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 from collections.abc import AsyncIterable, Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,11 @@ class Worker:
 
     async def _read(self) -> PartitionReader:
         if self._reader is None:
-            self._reader = await self._stack.enter_async_context(reader(self._settings, group=self.app.conf.id))
+            self._reader = await self._stack.enter_async_context(self._opened())
         return self._reader
+
+    def _opened(self) -> AbstractAsyncContextManager[PartitionReader]:
+        return reader(self._settings, group=self.app.conf.id)
 
     async def _assigned(self, *sent: Any, **_: Any) -> None:
         assigned: set[TP] = sent[1]
@@ -108,8 +111,7 @@ class Worker:
             await self.leading.end()
 
     async def _recover(self, generation: int) -> None:
-        async with reader(self._settings, group=self.app.conf.id) as read:
-            await self.folding.recover(generation, read)
+        await self.folding.recover(generation, self._opened)
         if generation == self._generation:
             self._set_ready(ready=True)
 

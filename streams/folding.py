@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
@@ -80,21 +81,24 @@ class Folding:
             self._changed.notify_all()
             return self._generation
 
-    async def recover(self, generation: int, read: Reader) -> None:
-        """Make the owned partitions ready, unless the generation is over; tries again until it works."""
-        for partition in sorted(self.owned):
-            while generation == self._generation:
-                try:
-                    fold = await self._recovered(partition, read)
-                except Exception:  # noqa: BLE001 - the log may be away for long; Faust would swallow what is raised here
-                    _log.warning("partition %d cannot be recovered yet, trying again", partition, exc_info=True)
-                    await asyncio.sleep(_RETRY_S)
-                    continue
-                async with self._changed:
-                    if generation == self._generation:
-                        self._folds[partition] = fold
-                        self._changed.notify_all()
-                break
+    async def recover(self, generation: int, opened: Callable[[], AbstractAsyncContextManager[Reader]]) -> None:
+        """Make the owned partitions ready, unless the generation is over; tries again until it works, each time with a reader of its own."""
+        left = sorted(self.owned)
+        while left and generation == self._generation:
+            try:
+                async with opened() as read:
+                    while left and generation == self._generation:
+                        await self._install(generation, await self._recovered(left[0], read))
+                        del left[0]
+            except Exception:  # noqa: BLE001 - the log may be away for long; Faust would swallow what is raised here
+                _log.warning("partitions %s cannot be recovered yet, trying again", left, exc_info=True)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _install(self, generation: int, fold: PartitionFold) -> None:
+        async with self._changed:
+            if generation == self._generation:
+                self._folds[fold.partition] = fold
+                self._changed.notify_all()
 
     async def _recovered(self, partition: int, read: Reader) -> PartitionFold:
         rows: dict[bytes, PaneRow | TotalsRow] = {}

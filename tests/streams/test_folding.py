@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from routecast.analytics.fold import PartitionFold
 from routecast.analytics.fold import Record as Row
 from routecast.analytics.merge import Merge
+from routecast.models.errors import Unreachable
 from routecast.models.events import Completed, Event, Started, encode_events
 from routecast.models.rows import TargetTotals, totals_key
 from routecast.streams.clock import FixedClock
@@ -33,6 +35,16 @@ class Log:
         self.acknowledged = 0
         self.broken = 0
         """How many reads will fail."""
+        self.closed = 0
+        """How many attempts to reach it will fail."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[Log]:
+        """A reader of it."""
+        if self.closed:
+            self.closed -= 1
+            raise Unreachable("away")
+        yield self
 
     async def stretch(self, topic: Topic, partition: int, first: int, end: int) -> AsyncIterator[Record]:
         """As the log has them."""
@@ -90,7 +102,7 @@ def _folding(log: Log, buried: Buried | None = None) -> Folding:
 
 async def _owned(log: Log, buried: Buried | None = None) -> Folding:
     folding = _folding(log, buried)
-    await folding.recover(await folding.own([0]), log)
+    await folding.recover(await folding.own([0]), log.opened)
     return folding
 
 
@@ -173,7 +185,7 @@ def test_a_partition_that_is_not_ready_makes_its_events_wait() -> None:
         waiting = asyncio.create_task(_deliver(folding, log, [0]))
         await asyncio.sleep(0)
         assert (waiting.done(), folding.ready) == (False, False)
-        await folding.recover(generation, log)
+        await folding.recover(generation, log.opened)
         await waiting
         assert folding.ready
         assert folding.folded == 1 * 2
@@ -206,9 +218,9 @@ def test_recovery_that_is_superseded_leaves_no_state() -> None:
         folding = _folding(log)
         old = await folding.own([0])
         new = await folding.own([0])
-        await folding.recover(old, log)
+        await folding.recover(old, log.opened)
         assert not folding.ready
-        await folding.recover(new, log)
+        await folding.recover(new, log.opened)
         assert folding.ready
 
     _run(main())
@@ -220,10 +232,10 @@ def test_recovery_tries_again_until_the_log_answers(monkeypatch: pytest.MonkeyPa
 
     async def main() -> None:
         log = Log()
-        log.broken = 3
+        log.closed, log.broken = 2, 3
         folding = await _owned(log)
         assert folding.ready
-        assert log.broken == 0
+        assert (log.closed, log.broken) == (0, 0)
 
     _run(main())
 
@@ -304,7 +316,7 @@ def test_the_closing_row_follows_once_the_rows_before_it_are_confirmed() -> None
             await confirmed.wait()
 
         folding = Folding(log.clock, slow, lambda *_: None)
-        await folding.recover(await folding.own([0]), log)
+        await folding.recover(await folding.own([0]), log.opened)
         flushing = asyncio.create_task(folding.flush())
         await asyncio.sleep(0)
         keys = [row.key for row in log.memory.read("panes", 0, 0)]
