@@ -36,6 +36,8 @@ _BEFORE_TICK_MS = 150.0
 _PACE_S = 0.1
 STALLED = 75
 """Exit code of a worker that stood still for too long."""
+_LEAVE_S = 8.0
+"""Longest time for leaving in good order."""
 
 
 _log = logging.getLogger(__name__)
@@ -151,6 +153,12 @@ class Worker:
         await self._flush()
         await self._stack.aclose()
 
+    def leave_at_once(self) -> None:
+        """End the process, whatever is still to be written: the next owner rebuilds it from the log."""
+        self._set_ready(ready=False)
+        _log.warning("the brokers have not let this worker go within %.0f s of being told to stop: it ends, nothing is lost", _LEAVE_S)
+        os._exit(0)
+
     def _still_alive(self) -> None:
         """End the process if its loop stood still longer than the session timeout."""
         stood_s = self._clock.monotonic_s() - self._seen_s
@@ -166,6 +174,19 @@ class Worker:
 
     def _bury(self, place: str, value: bytes, reason: str) -> None:
         self._dead.send_soon(key=f"{place}: {reason}"[:1000].encode(), value=value[:MOST_EVENT_BYTES], partition=0)
+
+
+class Runner(faust.Worker):
+    """Runs a worker until a signal comes; then it ends soon, also while no broker answers: Faust would wait for them for 20 minutes."""
+
+    def __init__(self, worker: Worker, **options: Any) -> None:
+        super().__init__(worker.app, **options)
+        self._leave_at_once = worker.leave_at_once
+
+    async def stop(self) -> None:
+        """Leave in good order where that is quick."""
+        self.loop.call_later(_LEAVE_S, self._leave_at_once)
+        await super().stop()
 
 
 def _app(settings: Kafka) -> faust.App:

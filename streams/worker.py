@@ -65,9 +65,7 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
     Raises ConfigError where Faust is not installed, Unreachable, CheckFailed where topics are missing and cannot be made.
     """
     try:
-        import faust  # noqa: PLC0415 - an extra
-
-        from routecast.streams.agents import Worker  # noqa: PLC0415 - needs it
+        from routecast.streams.agents import Runner, Worker  # noqa: PLC0415 - needs Faust, an extra
     except ModuleNotFoundError as error:
         if error.name not in {"faust", "mode"}:
             raise
@@ -82,7 +80,7 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = Worker(config, SystemClock(), lambda ready: _mark(ready_file, ready=ready))
-    runner = faust.Worker(worker.app, loop=loop, logging_config=settings, loglevel=level, quiet=True, redirect_stdouts=False)
+    runner = Runner(worker, loop=loop, logging_config=settings, loglevel=level, quiet=True, redirect_stdouts=False)
     try:
         runner.execute_from_commandline()
     except SystemExit as stop:

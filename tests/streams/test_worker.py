@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from routecast.broker import LocalBroker
 from routecast.models.config import Kafka
 from routecast.streams.admin import topics
 from routecast.streams.worker import Seldom
@@ -45,6 +47,21 @@ def test_the_ready_file_exists_while_all_processes_are_ready(start_worker: Start
     assert supervisor.stop() == 0
     assert [child for child in children if child.is_running()] == []
     assert list(tmp_path.glob("ready*")) == []
+
+
+@pytest.mark.usefixtures("broker_tools")
+def test_a_worker_stops_when_told_while_no_broker_answers(start_worker: Start, config_file: Path, tmp_path: Path) -> None:
+    """Within 30 s, and it is no longer ready; the next owner rebuilds from the log what could not be written."""
+    ready = tmp_path / "ready"
+    with LocalBroker(tmp_path / "kafka") as broker:
+        worker = start_worker(config_file, "--kafka", f"kafka://{broker.bootstrap}", "--ready-file", str(ready))
+        worker.wait_for("leading with term")
+        worker.wait_for("ready")
+        broker.kill()
+    assert ready.exists()
+    assert worker.stop() == 0
+    assert not ready.exists()
+    assert "nothing is lost" in worker.said
 
 
 def test_a_worker_that_stood_still_ends_before_it_writes(start_worker: Start, config_file: Path, eventually: Eventually) -> None:
