@@ -109,7 +109,7 @@ class Leading:
         client.seek(control, leader.control + 1)
         period_ms = float(self._config.intervals.snapshot_ms)
         next_ms, look_ms, fresh = 0.0, 0.0, False
-        while True:
+        while len(client.partitions_for_topic(topic_name(self._config.kafka, PANES)) or ()) <= len(places):
             now_ms = self._clock.now_ms()
             wait_ms = max(0.0, min(next_ms, look_ms if fresh else math.inf) - now_ms)
             batch = await client.getmany(timeout_ms=int(min(wait_ms, period_ms)) + 1)
@@ -124,6 +124,7 @@ class Leading:
                 await session.tick(now_ms)
                 next_ms = (math.floor(now_ms / period_ms) + 1) * period_ms
                 fresh = False
+        _log.info("topic %r has more partitions now: leading anew, from all of them", topic_name(self._config.kafka, PANES))
 
 
 class _Session:

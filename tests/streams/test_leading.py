@@ -4,20 +4,22 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import NewPartitions
 
 from routecast.analytics.fold import PartitionFold
 from routecast.models.config import Config, Kafka
 from routecast.models.events import Completed, Control, encode_events
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.models.tick import Claim, TickRecord, decode_tick
-from routecast.streams.admin import create_topics
+from routecast.streams.admin import administrator, create_topics
 from routecast.streams.clock import SystemClock
 from routecast.streams.kafka import client_options, topic_name
-from routecast.streams.leading import Leading
+from routecast.streams.leading import Leading, producer
 from routecast.streams.memory import Record
 from routecast.streams.reading import reader
 from routecast.streams.topics import Topic
@@ -114,6 +116,29 @@ def test_an_operators_word_is_published_at_once_and_known_to_the_next_leader(con
             async with _leading(slow):
                 await _published(kafka, 3)
             assert [target.state for target in (await _snapshots(kafka))[2].targets] == ["drained", "unknown"]
+
+    run(main())
+
+
+def test_partitions_that_are_added_count(config: Config, kafka: Kafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as clients learn of them; the leader begins anew for that."""
+    monkeypatch.setattr("routecast.streams.reading.AIOKafkaConsumer", partial(AIOKafkaConsumer, metadata_max_age_ms=200))
+
+    async def main() -> None:
+        async with _writer(kafka), _leading(config):
+            await _published(kafka)
+            async with administrator(kafka) as admin:
+                await admin.create_partitions({topic_name(kafka, "panes"): NewPartitions(5)})
+            fold, at_ms = PartitionFold(4), SystemClock().now_ms()
+            fold.apply(0, at_ms, [Completed(at_ms=at_ms, request_id="r", target="a", started_at_ms=at_ms - 5, duration_ms=5.0, outcome="ok", service="chat")])
+            async with producer(config) as out:
+                for key, value in fold.flush():
+                    await out.send_and_wait(topic_name(kafka, "panes"), value, key=key, partition=4)
+
+            async def counted() -> bool:
+                return (await _snapshots(kafka))[-1].targets[0].n > 0.9
+
+            await _until(counted)
 
     run(main())
 
