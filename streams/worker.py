@@ -81,6 +81,7 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
     asyncio.set_event_loop(loop)
     worker = Worker(config, SystemClock(), lambda ready: _mark(ready_file, ready=ready))
     runner = Runner(worker, loop=loop, logging_config=settings, loglevel=level, quiet=True, redirect_stdouts=False)
+    runner.spinner = None  # it writes control codes for terminals to stdout
     try:
         runner.execute_from_commandline()
     except SystemExit as stop:

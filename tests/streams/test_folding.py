@@ -120,16 +120,17 @@ async def _deliver(folding: Folding, log: Log, offsets: Iterable[int]) -> None:
 
 
 Step = tuple[str, int]
-steps = st.lists(st.tuples(st.sampled_from(["requests", "deliver", "flush", "torn flush", "crash", "acknowledge"]), st.integers(1, 8)), max_size=40)
+HAPPENINGS = ["requests", "deliver", "flush", "torn flush", "crash", "acknowledge", "stall", "wake"]
+steps = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.integers(1, 8)), max_size=40)
 
 
 @settings(max_examples=150)
 @given(steps)
 def test_counts_are_exact_through_crashes_redelivery_gaps_and_torn_flushes(history: list[Step]) -> None:
-    """Whatever was acknowledged before it was flushed, and wherever a flush broke off: the rows end up as if nothing had happened."""
+    """Whatever was acknowledged before it was flushed, wherever a flush broke off, and whatever owners write that lost the partition long ago."""
 
     async def main() -> None:
-        log = Log()
+        log, stalled = Log(), list[Folding]()
         folding, delivered, made = await _owned(log), 0, 0
         for what, n in history:
             if what == "requests":
@@ -145,8 +146,13 @@ def test_counts_are_exact_through_crashes_redelivery_gaps_and_torn_flushes(histo
                 log.acknowledged = delivered
             elif what == "flush":
                 await folding.flush()
+            elif what == "wake":
+                for other in stalled:
+                    await other.flush()
             else:
-                if what == "torn flush":
+                if what == "stall":
+                    stalled.append(folding)
+                elif what == "torn flush":
                     await log.write(0, [row for fold in folding._folds.values() for row in fold.flush()][:-n])
                 folding = await _owned(log)
                 delivered = log.acknowledged

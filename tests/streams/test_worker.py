@@ -24,7 +24,7 @@ _LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) \
 
 
 def test_a_worker_makes_the_topics_and_stops_when_told(start_worker: Start, config_file: Path, kafka: Kafka, run: Run) -> None:
-    """Everything it says has one form, one line each."""
+    """Everything it says has one form, one line each; it writes nothing else."""
     worker = start_worker(config_file)
     worker.wait_for("ready: partitions [0, 1, 2, 3]")
     assert [state.differences for state in run(topics(kafka)) if state.differences] == []
