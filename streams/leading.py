@@ -31,6 +31,8 @@ from routecast.streams.topics import CONTROL, DEADLETTER, MOST_ROW_BYTES, PANES,
 CHECKPOINT_MS = 30_000.0
 _LOOK_MS = 250.0
 """Least time between looks."""
+_FAR_BACK_MS = 60_000.0
+"""Set back further than this, a clock was ahead for so long that panes of now have expired already."""
 _RETRY_S = 0.5
 
 _log = logging.getLogger(__name__)
@@ -109,8 +111,14 @@ class Leading:
         client.seek(control, leader.control + 1)
         period_ms = float(self._config.intervals.snapshot_ms)
         next_ms, look_ms, fresh = 0.0, 0.0, False
-        while len(client.partitions_for_topic(topic_name(self._config.kafka, PANES)) or ()) <= len(places):
+        while not self._outdated(client, places):
             now_ms = self._clock.now_ms()
+            back_ms = next_ms - period_ms - now_ms
+            if back_ms > _FAR_BACK_MS:
+                _log.warning("the clock was set back by %.0f s: leading anew", back_ms / 1000.0)
+                return
+            if back_ms > period_ms:
+                next_ms, look_ms = 0.0, 0.0
             wait_ms = max(0.0, min(next_ms, look_ms if fresh else math.inf) - now_ms)
             batch = await client.getmany(timeout_ms=int(min(wait_ms, period_ms)) + 1)
             said = sum([await session.hear(record_of(message)) for message in batch.pop(control, ())]) > 0
@@ -119,12 +127,19 @@ class Leading:
             if fresh and now_ms >= look_ms:
                 leader.look(now_ms)
                 look_ms, fresh = now_ms + _LOOK_MS, False
-            if said or now_ms >= next_ms or abs(next_ms - now_ms) > 2 * period_ms or leader.urgent(now_ms):
+            if said or now_ms >= next_ms or leader.urgent(now_ms):
                 self._alive()
                 await session.tick(now_ms)
                 next_ms = (math.floor(now_ms / period_ms) + 1) * period_ms
                 fresh = False
-        _log.info("topic %r has more partitions now: leading anew, from all of them", topic_name(self._config.kafka, PANES))
+
+    def _outdated(self, client: AIOKafkaConsumer, places: list[TopicPartition]) -> bool:
+        """Whether the changelog has partitions that this leadership does not read."""
+        name = topic_name(self._config.kafka, PANES)
+        more = len(client.partitions_for_topic(name) or ()) > len(places)
+        if more:
+            _log.info("topic %r has more partitions now: leading anew, from all of them", name)
+        return more
 
 
 class _Session:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,11 +14,13 @@ from aiokafka.admin import NewPartitions
 
 from routecast.analytics.fold import PartitionFold
 from routecast.models.config import Config, Kafka
+from routecast.models.details import Details
 from routecast.models.events import Completed, Control, encode_events
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.models.tick import Claim, TickRecord, decode_tick
 from routecast.streams.admin import administrator, create_topics
-from routecast.streams.clock import SystemClock
+from routecast.streams.checkpoint import Checkpoint
+from routecast.streams.clock import Clock, SystemClock
 from routecast.streams.kafka import client_options, topic_name
 from routecast.streams.leading import Leading, producer
 from routecast.streams.memory import Record
@@ -54,8 +57,8 @@ async def _writer(kafka: Kafka) -> AsyncGenerator[Callable[..., Any]]:
 
 
 @asynccontextmanager
-async def _leading(config: Config, name: str = "w") -> AsyncGenerator[Leading]:
-    leading = Leading(config, SystemClock(), name, lambda: None)
+async def _leading(config: Config, name: str = "w", clock: Clock | None = None) -> AsyncGenerator[Leading]:
+    leading = Leading(config, clock or SystemClock(), name, lambda: None)
     leading.begin()
     yield leading
     await leading.end()
@@ -68,13 +71,28 @@ async def _published(kafka: Kafka, n: int = 1, after: int = 0) -> None:
     await _until(enough)
 
 
+def _folded(partition: int) -> PartitionFold:
+    """One request of now, answered by target a."""
+    fold, at_ms = PartitionFold(partition), SystemClock().now_ms()
+    fold.apply(0, at_ms, [Completed(at_ms=at_ms, request_id="r", target="a", started_at_ms=at_ms - 5, duration_ms=5.0, outcome="ok", service="chat")])
+    return fold
+
+
+class _Shifted(SystemClock):
+    """A clock that is ahead."""
+
+    shift_ms = 3_600_000.0
+
+    def now_ms(self) -> float:
+        return super().now_ms() + self.shift_ms
+
+
 def test_a_second_leader_continues_where_the_first_one_was(config: Config, kafka: Kafka, run: Run) -> None:
     """A higher term, the newest checkpoint and what has happened since; every tick was logged before its snapshot."""
 
     async def main() -> None:
         async with _writer(kafka) as write:
-            fold, at_ms = PartitionFold(0), SystemClock().now_ms()
-            fold.apply(0, at_ms, [Completed(at_ms=at_ms, request_id="r", target="a", started_at_ms=at_ms - 5, duration_ms=5.0, outcome="ok", service="chat")])
+            fold = _folded(0)
             async with _leading(config, "first") as first:
                 await _published(kafka)
                 for key, value in fold.flush():
@@ -120,6 +138,29 @@ def test_an_operators_word_is_published_at_once_and_known_to_the_next_leader(con
     run(main())
 
 
+def test_a_clock_that_was_an_hour_ahead_and_is_set_right_costs_nothing(config: Config, kafka: Kafka, run: Run) -> None:
+    """Requests of now count, details and checkpoints come as before: not in an hour."""
+    clock = _Shifted()
+
+    async def main() -> None:
+        async with _writer(kafka) as write, _leading(config, clock=clock):
+            await _published(kafka, 3)
+            clock.shift_ms = 0.0
+            for key, value in _folded(0).flush():
+                await write("panes", value, key)
+
+            async def counted() -> bool:
+                snapshot, details = (await _snapshots(kafka))[-1], [record.value for record in await _all(kafka, "details") if record.key == b"chat"]
+                latest_ms = Details.decode(details[-1] or b"").at_ms if details else math.inf
+                return snapshot.targets[0].n > 0.9 and max(snapshot.at_ms, latest_ms) < clock.now_ms() + 1_000
+
+            await _until(counted)
+            states = [record.value or b"" for record in await _all(kafka, "state") if record.key == b"checkpoint"]
+            assert Checkpoint.decode(states[-1]).at_ms < clock.now_ms() + 1_000
+
+    run(main())
+
+
 def test_partitions_that_are_added_count(config: Config, kafka: Kafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as clients learn of them; the leader begins anew for that."""
     monkeypatch.setattr("routecast.streams.reading.AIOKafkaConsumer", partial(AIOKafkaConsumer, metadata_max_age_ms=200))
@@ -129,10 +170,8 @@ def test_partitions_that_are_added_count(config: Config, kafka: Kafka, run: Run,
             await _published(kafka)
             async with administrator(kafka) as admin:
                 await admin.create_partitions({topic_name(kafka, "panes"): NewPartitions(5)})
-            fold, at_ms = PartitionFold(4), SystemClock().now_ms()
-            fold.apply(0, at_ms, [Completed(at_ms=at_ms, request_id="r", target="a", started_at_ms=at_ms - 5, duration_ms=5.0, outcome="ok", service="chat")])
             async with producer(config) as out:
-                for key, value in fold.flush():
+                for key, value in _folded(4).flush():
                     await out.send_and_wait(topic_name(kafka, "panes"), value, key=key, partition=4)
 
             async def counted() -> bool:
