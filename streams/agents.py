@@ -34,6 +34,7 @@ FLUSH_MS = 500.0
 _BEFORE_TICK_MS = 150.0
 """Flushes are timed so that rows reach the leader this long before it ticks."""
 _PACE_S = 0.1
+_REQUEST_S = 90.0
 STALLED = 75
 """Exit code of a worker that stood still for too long."""
 _LEAVE_S = 8.0
@@ -195,6 +196,7 @@ def _app(settings: Kafka) -> faust.App:
         broker=[f"kafka://{host}" for host in settings.bootstrap.split(",")],
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.session_timeout_ms / 1000.0,
+        broker_request_timeout=max(_REQUEST_S, settings.session_timeout_ms / 1000.0 + _REQUEST_S / 2),  # Faust refuses one that is shorter
         broker_heartbeat_interval=settings.session_timeout_ms / 3000.0,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",

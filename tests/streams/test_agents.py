@@ -119,3 +119,9 @@ def test_a_worker_survives_a_compressed_bomb(start_worker: Start, config_file: P
     assert dead.key.decode() == f"events/0/1: record of {len(bomb)} bytes is larger than {MOST_RECORD_BYTES}"
     assert bomb.startswith(dead.value or b"nothing")
     assert worker.process.poll() is None
+
+
+def test_a_worker_starts_with_the_longest_session_timeout(config_file: Path, start_worker: Start) -> None:
+    """Whatever the configuration allows."""
+    config_file.write_text(config_file.read_text() + "session_timeout_ms = 300_000\n")
+    start_worker(config_file).wait_for("ready", within_s=30.0)
