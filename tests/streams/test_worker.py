@@ -105,10 +105,26 @@ def test_what_clients_repeat_is_said_seldom() -> None:
     """Each kind of line once in ten seconds."""
     seldom = Seldom()
 
-    def let_through(message: str, at_s: float) -> bool:
-        record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, message, (), None)
+    def let_through(message: str, at_s: float, level: int = logging.ERROR) -> bool:
+        record = logging.LogRecord("aiokafka", level, "", 0, message, (), None)
         record.created = at_s
         return seldom.filter(record)
 
     assert [let_through("no node %s", at_s) for at_s in (0.0, 0.1, 9.9, 10.0, 10.1)] == [True, False, False, True, False]
     assert let_through("another", 10.1)
+    assert [let_through("recovered", at_s, logging.INFO) for at_s in (0.0, 0.1)] == [True, True]
+
+
+def test_a_partition_that_cannot_be_recovered_for_long_does_not_fill_the_log() -> None:
+    """Nor does a leader that cannot begin: both try again several times a second."""
+    program = """if True:
+        import logging.config
+        from routecast.streams.worker import logging_configuration
+        logging.config.dictConfig(logging_configuration())
+        for name in ("routecast.streams.folding", "routecast.streams.leading"):
+            for _ in range(100):
+                logging.getLogger(name).warning(f"{name} tries again")
+            logging.getLogger(name).info("ready")
+    """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert [line.split(": ")[-1].split()[-1] for line in ran.stderr.splitlines()] == ["again", "ready"] * 2
