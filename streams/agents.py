@@ -1,7 +1,7 @@
 """The worker on Faust: an agent that folds events, a table whose changelog holds the rows, an agent whose partition makes the leader.
 
 Delivery: at least once from Kafka, exactly once in the rows, see `folding`. Ordering: one agent, one event at a time. Lost in a crash:
-nothing. A worker that stood still longer than the session timeout ends itself before it writes anything: another has its partitions.
+nothing. A worker that stood still for so long that its session may be over ends itself before it writes: another has its partitions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from routecast.analytics.fold import Record as Row
 from routecast.models.config import Config, Kafka
 from routecast.streams.clock import Clock
 from routecast.streams.folding import Folding
-from routecast.streams.kafka import password, ssl_context, topic_name
+from routecast.streams.kafka import METADATA_MS, password, ssl_context, topic_name
 from routecast.streams.leading import Leading
 from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, reader
@@ -35,6 +35,8 @@ _BEFORE_TICK_MS = 150.0
 """Flushes are timed so that rows reach the leader this long before it ticks."""
 _PACE_S = 0.1
 _REQUEST_S = 90.0
+_HEARTBEAT = 1.0 / 3.0
+"""Time between heartbeats, of the session timeout."""
 STALLED = 75
 """Exit code of a worker that stood still for too long."""
 _LEAVE_S = 8.0
@@ -154,24 +156,31 @@ class Worker:
         await self._flush()
         await self._stack.aclose()
 
-    def leave_at_once(self) -> None:
+    def leave_at_once(self, *, failed: bool) -> None:
         """End the process, whatever is still to be written: the next owner rebuilds it from the log."""
         self._set_ready(ready=False)
         _log.warning("the brokers have not let this worker go within %.0f s of being told to stop: it ends, nothing is lost", _LEAVE_S)
-        os._exit(0)
+        os._exit(STALLED if failed else 0)
 
     def _still_alive(self) -> None:
-        """End the process if its loop stood still longer than the session timeout."""
+        """End the process if its loop stood still for so long that the session may be over, which began with the last heartbeat."""
         stood_s = self._clock.monotonic_s() - self._seen_s
-        if stood_s * 1000.0 > self._settings.session_timeout_ms:
-            _log.error("stood still for %.1f s, longer than the session timeout: somebody else has the partitions, this worker ends", stood_s)
+        if stood_s * 1000.0 > self._settings.session_timeout_ms * (1.0 - _HEARTBEAT):
+            _log.error("stood still for %.1f s, so that its session may be over: somebody else has the partitions, this worker ends", stood_s)
             os._exit(STALLED)
 
     async def _write(self, partition: int, rows: Iterable[Row]) -> None:
         self._still_alive()
+        await self._learn(partition)
         await asyncio.gather(
             *(self._table.send_changelog(partition, key, value, key_serializer="raw", value_serializer="raw") for key, value in rows)
         )  # fmt: skip
+
+    async def _learn(self, partition: int) -> None:
+        """Have the producer learn of a partition that was added: Faust's would crash where it does not know it."""
+        client = self.app.producer._producer.client  # noqa: SLF001 - Faust has no other way
+        if partition not in (client.cluster.partitions_for_topic(topic_name(self._settings, PANES)) or ()):
+            await client.force_metadata_update()
 
     def _bury(self, place: str, value: bytes, reason: str) -> None:
         self._dead.send_soon(key=f"{place}: {reason}"[:1000].encode(), value=value[:MOST_EVENT_BYTES], partition=0)
@@ -182,11 +191,11 @@ class Runner(faust.Worker):
 
     def __init__(self, worker: Worker, **options: Any) -> None:
         super().__init__(worker.app, **options)
-        self._leave_at_once = worker.leave_at_once
+        self._worker = worker
 
     async def stop(self) -> None:
         """Leave in good order where that is quick."""
-        self.loop.call_later(_LEAVE_S, self._leave_at_once)
+        self.loop.call_later(_LEAVE_S, lambda: self._worker.leave_at_once(failed=self.crashed))
         await super().stop()
 
 
@@ -197,10 +206,11 @@ def _app(settings: Kafka) -> faust.App:
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.session_timeout_ms / 1000.0,
         broker_request_timeout=max(_REQUEST_S, settings.session_timeout_ms / 1000.0 + _REQUEST_S / 2),  # Faust refuses one that is shorter
-        broker_heartbeat_interval=settings.session_timeout_ms / 3000.0,
+        broker_heartbeat_interval=settings.session_timeout_ms * _HEARTBEAT / 1000.0,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=1 << 20,
+        consumer_metadata_max_age_ms=METADATA_MS,
         producer_acks=-1,
         producer_linger=0.02,
         producer_max_batch_size=131_072,

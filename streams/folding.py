@@ -21,7 +21,7 @@ from routecast.models.events import decode_events
 from routecast.models.rows import PaneRow, TotalsRow, decode_row, totals_key
 from routecast.streams.clock import Clock
 from routecast.streams.memory import Record
-from routecast.streams.topics import EVENTS, PANES, Topic
+from routecast.streams.topics import EVENTS, PANES, STATE, Topic
 
 REFRESH_S = 300.0
 """How often an owner writes its totals rows again, so that a stale row of a stalled owner cannot survive compaction."""
@@ -30,6 +30,10 @@ MOST_RECORD_BYTES = 16 * 1024 * 1024
 _MOST_AGAIN = 20_000
 """Records to read again behind the committed offset at most: the rest comes by itself."""
 _RETRY_S = 0.3
+_MADE_ANEW = (
+    "%s/%d ends at offset %d, but its rows hold events up to %d: the topic was made anew, or brokers lost records. New events do not count before "
+    "they get there: stop all workers, delete the topics %s and %s, and start the workers"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +111,8 @@ class Folding:
             _keep(rows, record)
         fold = PartitionFold.restored(partition, rows.values())
         first, end = fold.offset + 1, (await read.ends(EVENTS, [partition]))[partition]
+        if end < first:
+            _log.error(_MADE_ANEW, EVENTS, partition, end, fold.offset, PANES, STATE)
         until = max(await read.committed(EVENTS, partition), min(end, first + _MOST_AGAIN))
         async for record in read.stretch(EVENTS, partition, first, until):
             self._apply(fold, record)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -26,6 +26,7 @@ from routecast.streams.kafka import client_options, paced, topic_name
 from routecast.streams.leader import Leader, Message, word_of
 from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
+from routecast.streams.rest import Rest
 from routecast.streams.topics import CONTROL, DEADLETTER, MOST_ROW_BYTES, PANES, STATE, TICKS
 
 CHECKPOINT_MS = 30_000.0
@@ -34,6 +35,7 @@ _LOOK_MS = 250.0
 _FAR_BACK_MS = 60_000.0
 """Set back further than this, a clock was ahead for so long that panes of now have expired already."""
 _RETRY_S = 0.5
+_STOP_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +112,7 @@ class Leading:
             client.seek(place, position)
         client.seek(control, leader.control + 1)
         period_ms = float(self._config.intervals.snapshot_ms)
-        next_ms, look_ms, fresh = 0.0, 0.0, False
+        next_ms, look_ms, fresh, rest = 0.0, 0.0, False, Rest()
         while not self._outdated(client, places):
             now_ms = self._clock.now_ms()
             back_ms = next_ms - period_ms - now_ms
@@ -123,15 +125,19 @@ class Leading:
             batch = await client.getmany(timeout_ms=int(min(wait_ms, period_ms)) + 1)
             said = sum([await session.hear(record_of(message)) for message in batch.pop(control, ())]) > 0
             fresh |= sum([await session.take(leader.take, message) for messages in batch.values() for message in messages]) > 0
-            now_ms = self._clock.now_ms()
+            now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
+            rested = rest.left_s(now_s) == 0.0  # else a leader of many targets would leave nothing of the loop to the fold
             if fresh and now_ms >= look_ms:
                 leader.look(now_ms)
                 look_ms, fresh = now_ms + _LOOK_MS, False
-            if said or now_ms >= next_ms or leader.urgent(now_ms):
+                rest.begin(now_s, self._clock.monotonic_s())
+            if said or now_ms >= next_ms or (rested and leader.urgent(now_ms)):
                 self._alive()
                 await session.tick(now_ms)
                 next_ms = (math.floor(now_ms / period_ms) + 1) * period_ms
                 fresh = False
+                rest.begin(now_s, self._clock.monotonic_s())
+            look_ms = max(look_ms, now_ms + rest.left_s(now_s) * 1000.0)
 
     def _outdated(self, client: AIOKafkaConsumer, places: list[TopicPartition]) -> bool:
         """Whether the changelog has partitions that this leadership does not read."""
@@ -213,4 +219,5 @@ async def producer(config: Config, **options: Any) -> AsyncIterator[AIOKafkaProd
     try:
         yield client
     finally:
-        await client.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(client.stop(), _STOP_S)  # while brokers are away it would wait for what it was given to send

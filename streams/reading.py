@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from routecast.models.config import Kafka
 from routecast.models.errors import RoutecastError
-from routecast.streams.kafka import client_options, reach, topic_name, unreachable
+from routecast.streams.kafka import METADATA_MS, client_options, reach, topic_name, unreachable
 from routecast.streams.memory import Record
 from routecast.streams.topics import MOST_ROW_BYTES, Topic
 
@@ -103,7 +103,7 @@ async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_
     await reach(settings)
     client = AIOKafkaConsumer(
         **client_options(settings), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=MOST_ROW_BYTES,
-        fetch_max_wait_ms=fetch_max_wait_ms,
+        fetch_max_wait_ms=fetch_max_wait_ms, metadata_max_age_ms=METADATA_MS,
     )  # fmt: skip
     try:
         await client.start()

@@ -291,6 +291,26 @@ def test_one_bad_object_does_not_spoil_its_array() -> None:
     _run(main())
 
 
+def test_a_topic_of_events_that_was_made_anew_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Its offsets begin again, below those that the rows hold: new events would be taken for old ones without a word."""
+
+    async def main() -> None:
+        log = Log()
+        for i in range(3):
+            log.request(i)
+        await (await _owned(log)).flush()
+        rows = log.memory.read("panes", 0, 0)
+        anew = Log()
+        await anew.write(0, [(row.key, row.value) for row in rows])
+        assert caplog.messages == []
+        await _owned(anew)
+
+    _run(main())
+    (said,) = caplog.messages
+    assert "events/0 ends at offset 0, but its rows hold events up to 2" in said
+    assert "delete the topics panes and state" in said
+
+
 def test_totals_rows_are_written_again_every_five_minutes() -> None:
     """So that the row of a stalled owner cannot outlive compaction."""
 

@@ -5,14 +5,15 @@ import json
 import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 
 from routecast.analytics.fold import PartitionFold
+from routecast.broker import LocalBroker
 from routecast.models.config import Config, Kafka
 from routecast.models.details import Details
 from routecast.models.events import Completed, Control, encode_events
@@ -120,6 +121,23 @@ def test_a_second_leader_continues_where_the_first_one_was(config: Config, kafka
     run(main())
 
 
+@pytest.mark.usefixtures("broker_tools")
+def test_a_leader_gives_up_while_no_broker_answers(config: Config, tmp_path: Path, run: Run) -> None:
+    """What it was about to publish is not waited for."""
+    with LocalBroker(tmp_path / "kafka") as broker:
+        config = config.model_copy(update={"kafka": config.kafka.model_copy(update={"bootstrap": broker.bootstrap})})
+
+        async def main() -> None:
+            async with _writer(config.kafka), _leading(config) as leading:
+                await _published(config.kafka)
+                broker.kill()
+                await asyncio.sleep(2 * config.intervals.snapshot_ms / 1000)  # a tick is on its way
+                async with asyncio.timeout(15):
+                    await leading.end()
+
+        run(main())
+
+
 def test_an_operators_word_is_published_at_once_and_known_to_the_next_leader(config: Config, kafka: Kafka, run: Run) -> None:
     """Long before the period is over; a new leader's first snapshot has it."""
     slow = config.model_copy(update={"intervals": config.intervals.model_copy(update={"snapshot_ms": 60_000.0})})
@@ -163,7 +181,7 @@ def test_a_clock_that_was_an_hour_ahead_and_is_set_right_costs_nothing(config: C
 
 def test_partitions_that_are_added_count(config: Config, kafka: Kafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as clients learn of them; the leader begins anew for that."""
-    monkeypatch.setattr("routecast.streams.reading.AIOKafkaConsumer", partial(AIOKafkaConsumer, metadata_max_age_ms=200))
+    monkeypatch.setattr("routecast.streams.reading.METADATA_MS", 200)
 
     async def main() -> None:
         async with _writer(kafka), _leading(config):
