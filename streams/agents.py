@@ -178,7 +178,8 @@ class Worker:
 
     async def _learn(self, partition: int) -> None:
         """Have the producer learn of a partition that was added: Faust's would crash where it does not know it."""
-        client = self.app.producer._producer.client  # noqa: SLF001 - Faust has no other way
+        producer: Any = self.app.producer  # Faust does not show the client inside
+        client = producer._producer.client  # noqa: SLF001
         if partition not in (client.cluster.partitions_for_topic(topic_name(self._settings, PANES)) or ()):
             await client.force_metadata_update()
 
