@@ -99,7 +99,9 @@ class Leading:
     async def _claimed(self, session: _Session, merge: Merge, checkpoint: Checkpoint | None) -> Leader:
         now_ms = self._clock.now_ms()
         claim = Claim(at_ms=now_ms, worker=self._worker, config_version=self._config.version)
-        self.term = await session.publish(Message(TICKS, b"", encode_tick(claim)))
+        offset = await session.publish(Message(TICKS, b"", encode_tick(claim)))
+        before = checkpoint.term if checkpoint else -1
+        self.term = offset if offset > before else before + 1 + offset  # where ticks were made anew, routers would take the new leader for an old one
         _log.info("leading with term %d from %s", self.term, f"checkpoint {checkpoint.term}/{checkpoint.seq}" if checkpoint else "the rows alone")
         return Leader(self._config, self.term, now_ms, merge, checkpoint)
 

@@ -23,6 +23,7 @@ from routecast.streams.admin import administrator, create_topics
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import Clock, SystemClock
 from routecast.streams.kafka import client_options, topic_name
+from routecast.streams.leader import Leader
 from routecast.streams.leading import Leading, producer
 from routecast.streams.memory import Record
 from routecast.streams.reading import reader
@@ -223,6 +224,26 @@ def test_what_cannot_be_read_goes_to_the_dead_letters(config: Config, kafka: Kaf
     (dead,) = run(main())
     assert dead.key.decode().startswith(reason)
     assert dead.value == value
+
+
+def test_a_leader_follows_its_predecessors_where_ticks_were_made_anew(config: Config, kafka: Kafka, run: Run) -> None:
+    """Its claim is the first there; routers that have seen the snapshots of before take its own."""
+
+    async def main() -> list[RoutingSnapshot]:
+        async with _writer(kafka) as write:
+            earlier = Leader(config, 700, SystemClock().now_ms())
+            earlier.tick(SystemClock().now_ms())
+            await write("state", earlier.checkpoint().value, b"checkpoint")
+            for _ in range(2):
+                published = len(await _snapshots(kafka))
+                async with _leading(config):
+                    await _published(kafka, after=published)
+        return await _snapshots(kafka)
+
+    terms = [snapshot.term for snapshot in run(main())]
+    assert terms[0] == 701
+    assert terms == sorted(terms)
+    assert terms[-1] > terms[0]
 
 
 def test_the_configuration_is_logged_with_every_leader(config: Config, kafka: Kafka, run: Run) -> None:
