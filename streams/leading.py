@@ -85,13 +85,17 @@ class Leading:
         async with producer(self._config) as out, consumer(settings) as client:
             session = _Session(self._config, out, client)
             read = PartitionReader(client, settings)
-            states = (await read.newest(STATE, [b"checkpoint"]))[0]
-            words = [record async for record in read.stretch(CONTROL, 0, 0, (await read.ends(CONTROL, [0]))[0])]
+            checkpoint = decoded((await read.newest(STATE, [b"checkpoint"]))[0].get(b"checkpoint"), Checkpoint.decode)
+            end = (await read.ends(CONTROL, [0]))[0]
+            if checkpoint is not None and checkpoint.control >= end:
+                _log.warning("topic %r was made anew: its words count from the first on, and the checkpoint that heard others is left out", CONTROL)
+                checkpoint = None
+            words = [record async for record in read.stretch(CONTROL, 0, 0, end)]
             places = [TopicPartition(topic_name(settings, PANES), partition) for partition in await read.partitions(PANES)]
             merge = await session.merged(places)
             await session.log_configuration()
             self._alive()
-            session.leader = await self._claimed(session, merge, decoded(states.get(b"checkpoint"), Checkpoint.decode))
+            session.leader = await self._claimed(session, merge, checkpoint)
             for word in words:  # what is drained must be so in the first snapshot already
                 await session.hear(word)
             await self._serve(session, places)
