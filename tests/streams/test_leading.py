@@ -246,6 +246,24 @@ def test_a_leader_follows_its_predecessors_where_ticks_were_made_anew(config: Co
     assert terms[-1] > terms[0]
 
 
+def test_words_count_where_control_was_made_anew(config: Config, kafka: Kafka, run: Run) -> None:
+    """A checkpoint that has heard later offsets would take them for old ones."""
+
+    async def main() -> list[RoutingSnapshot]:
+        async with _writer(kafka) as write:
+            earlier = Leader(config, 1, SystemClock().now_ms())
+            earlier.hear(700, Control(at_ms=1.0, target="b", action="drain"))
+            earlier.tick(SystemClock().now_ms())
+            await write("state", earlier.checkpoint().value, b"checkpoint")
+            await write("control", encode_events([Control(at_ms=1.0, target="a", action="drain")]), b"a")
+            async with _leading(config):
+                await _published(kafka)
+        return await _snapshots(kafka)
+
+    (snapshot, *_) = run(main())
+    assert [target.state for target in snapshot.targets] == ["drained", "unknown"]
+
+
 def test_the_configuration_is_logged_with_every_leader(config: Config, kafka: Kafka, run: Run) -> None:
     """Snapshots can be computed again only with it."""
 
