@@ -4,6 +4,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,16 @@ def test_a_worker_stops_when_told_while_no_broker_answers(start_worker: Start, c
     assert "nothing is lost" in worker.said
 
 
-def test_a_worker_that_stood_still_ends_before_it_writes(start_worker: Start, config_file: Path, eventually: Eventually) -> None:
+def test_a_worker_that_stood_still_ends_before_it_writes(start_worker: Start, config_file: Path, kafka: Kafka, eventually: Eventually) -> None:
     """Somebody else has its partitions by then."""
     worker = start_worker(config_file)
     worker.wait_for("ready")
     process = psutil.Process(worker.process.pid)
     process.suspend()
+    until_s = time.monotonic() + 1.2 * kafka.session_timeout_ms / 1000.0  # the other may have them earlier: the session began with the last heartbeat
     other = start_worker(config_file)
     other.wait_for("ready: partitions [0, 1, 2, 3]")
+    eventually(lambda: time.monotonic() > until_s)
     process.resume()
     eventually(lambda: worker.process.poll() is not None)
     assert worker.process.returncode == 75
