@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 from collections.abc import AsyncIterable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ FLUSH_MS = 500.0
 _BEFORE_TICK_MS = 150.0
 """Flushes are timed so that rows reach the leader this long before it ticks."""
 _PACE_S = 0.1
+_SILENT_S = 2.0
+"""How long a partition may be silent before somebody looks whether the log holds more."""
+_RETRY_S = 0.5
 _REQUEST_S = 90.0
 STALLED = 75
 """Exit code of a worker that stood still for too long."""
@@ -72,8 +75,6 @@ class Worker:
         self._tell_ready = ready
         self._generation = 0
         self._recovery: asyncio.Task[None] | None = None
-        self._stack = AsyncExitStack()
-        self._reader: PartitionReader | None = None
         self.app.agent(events)(self._fold)
         self.app.agent(control)(self._own_control)
         self.app.on_partitions_assigned.connect(self._assigned)
@@ -81,21 +82,32 @@ class Worker:
         self.app.on_before_shutdown.connect(self._leave)
         self.app.task(self._keep_time)
         self.app.task(self._flush_always)
+        self.app.task(self._catch_up_always)
 
     async def _fold(self, stream: Any) -> None:
         async for event in stream.events():
             message = event.message
-            await self.folding.fold(message.partition, Record(message.offset, message.timestamp * 1000.0, b"", event.value), self._read)
+            self.folding.fold(message.partition, Record(message.offset, message.timestamp * 1000.0, b"", event.value))
 
     async def _own_control(self, stream: AsyncIterable[object]) -> None:
         """Its partition makes the leader, which reads the records itself."""
         async for _ in stream:
             pass
 
-    async def _read(self) -> PartitionReader:
-        if self._reader is None:
-            self._reader = await self._stack.enter_async_context(self._opened())
-        return self._reader
+    async def _catch_up_always(self) -> None:
+        while not self.app.should_stop:
+            try:
+                async with self._opened() as read:
+                    while not self.app.should_stop:
+                        await self._some_time()
+                        await self.folding.catch_up(read)
+            except Exception:  # noqa: BLE001 - the log may be away for long, and nobody else would read what is missing
+                _log.warning("what was delivered too early cannot be read again yet, trying again", exc_info=True)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _some_time(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.folding.behind.wait(), _SILENT_S)
 
     def _opened(self) -> AbstractAsyncContextManager[PartitionReader]:
         return reader(self._settings, group=self.app.conf.id)
@@ -103,7 +115,7 @@ class Worker:
     async def _assigned(self, *sent: Any, **_: Any) -> None:
         assigned: set[TP] = sent[1]
         events = topic_name(self._settings, EVENTS)
-        self._generation = await self.folding.own(tp.partition for tp in assigned if tp.topic == events)
+        self._generation = self.folding.own(tp.partition for tp in assigned if tp.topic == events)
         self._set_ready(ready=False)
         if self._recovery is not None:
             self._recovery.cancel()
@@ -126,7 +138,7 @@ class Worker:
             self._tell_ready(ready)
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
-        self._generation = await self.folding.own(())
+        self._generation = self.folding.own(())
         self._set_ready(ready=False)
 
     async def _keep_time(self) -> None:
@@ -152,7 +164,6 @@ class Worker:
         self._set_ready(ready=False)
         await self.leading.end()
         await self._flush()
-        await self._stack.aclose()
 
     def leave_at_once(self, *, failed: bool) -> None:
         """End the process, whatever is still to be written: the next owner rebuilds it from the log."""

@@ -14,11 +14,13 @@ from routecast.models.config import Kafka
 from routecast.models.errors import RoutecastError
 from routecast.streams.kafka import METADATA_MS, client_options, reach, topic_name, unreachable
 from routecast.streams.memory import Record
-from routecast.streams.topics import MOST_ROW_BYTES, Topic
+from routecast.streams.topics import Topic
 
 Decoded = TypeVar("Decoded")
 
 _WAIT_MS = 500
+_PREFETCH_BYTES = 1 << 20
+"""Of each partition; a larger record comes alone."""
 _STOP_S = 1.0
 _BACK = 64
 """Records to look back at first for the newest of each key."""
@@ -102,7 +104,7 @@ async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_
     """A started consumer that never joins a group; `group` only lets it ask for committed offsets. Raises Unreachable, ConfigError."""
     await reach(settings)
     client = AIOKafkaConsumer(
-        **client_options(settings), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=MOST_ROW_BYTES,
+        **client_options(settings), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=_PREFETCH_BYTES,
         fetch_max_wait_ms=fetch_max_wait_ms, metadata_max_age_ms=METADATA_MS,
     )  # fmt: skip
     try:
