@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,6 +116,40 @@ def encode_vector(counts: Counts) -> bytes:
     """`encode_counts` of a vector."""
     held = counts.nonzero()[0]
     return encode_counts(dict(zip(held.tolist(), counts[held].tolist(), strict=True)))
+
+
+def encode_rows(matrix: Counts) -> list[bytes]:
+    """`encode_counts` of every row of a matrix; of hundreds in a quarter of the time."""
+    flat = matrix.ravel()
+    at = flat.nonzero()[0]
+    counts = flat[at]
+    if counts.size and not (counts.min() > 0 and counts.max() <= _MOST_COUNT):
+        raise ValueError(f"count {counts.min()} or {counts.max()}: counts must be 0..2^49-1")
+    held = at.searchsorted(np.arange(len(matrix) + 1) * BUCKETS)
+    numbers = np.empty(2 * at.size, np.int64)
+    numbers[::2] = _differences(at) - 1
+    first = held[:-1][held[:-1] < held[1:]]
+    numbers[2 * first] = at[first] % BUCKETS
+    numbers[1::2] = counts
+    octets, ends = _varints(numbers)
+    borders = np.concatenate(([0], ends))[2 * held].tolist()
+    return [octets[begin:end] for begin, end in pairwise(borders)]
+
+
+def _varints(numbers: Integers) -> tuple[bytes, Integers]:
+    """The varints of these numbers, and where each of them ends."""
+    digits = np.ones(numbers.size, np.int64)
+    for back in range(1, _DIGITS):
+        longer = numbers >= 1 << 7 * back
+        if not longer.any():
+            break
+        digits += longer
+    ends = digits.cumsum()
+    octets = np.empty(int(ends[-1]) if ends.size else 0, np.uint8)
+    for back in range(int(digits.max(initial=0))):
+        there = (digits > back).nonzero()[0]
+        octets[(ends - digits)[there] + back] = (numbers[there] >> 7 * back & 127) | ((digits[there] > back + 1) << 7)
+    return octets.tobytes(), ends
 
 
 def decode_counts(data: bytes) -> tuple[Integers, Integers]:

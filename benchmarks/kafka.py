@@ -84,23 +84,20 @@ class Pipeline:
         worker.wait_for("ready: ")
         return worker
 
-    def feed_asleep(self, worker: WorkerProcess, records: Sequence[bytes], times: int) -> int:
+    def feed_asleep(self, worker: WorkerProcess, records: Sequence[bytes]) -> None:
         """`feed` while this worker stands still: then all of it waits on the brokers, and they and the producer take no time from it."""
         worker.process.send_signal(signal.SIGSTOP)
-        written = self.feed(records, times)
+        self.feed(records)
         worker.process.send_signal(signal.SIGCONT)
-        return written
 
-    def feed(self, records: Sequence[bytes], times: int = 1) -> int:
-        """Write these records, so many times over, to all partitions in turn; how many were written."""
-        return asyncio.run(self._feed(records, times))
+    def feed(self, records: Sequence[bytes]) -> None:
+        """Write these records to all partitions in turn."""
+        asyncio.run(self._feed(records))
 
-    async def _feed(self, records: Sequence[bytes], times: int) -> int:
-        partitions = self.config.kafka.partitions
+    async def _feed(self, records: Sequence[bytes]) -> None:
         async with producer(self.config, linger_ms=5, max_batch_size=1 << 20) as out:
-            for i in range(len(records) * times):
-                await out.send(self.config.kafka.prefix + EVENTS, records[i % len(records)], partition=i % partitions)
-        return len(records) * times
+            for i, record in enumerate(records):
+                await out.send(self.config.kafka.prefix + EVENTS, record, partition=i % self.config.kafka.partitions)
 
     def ticks(self) -> list[TickRecord]:
         """All ticks so far."""
@@ -158,10 +155,14 @@ def await_true(true: Callable[[], Any], what: str) -> None:
         time.sleep(0.05)
 
 
-def _recent(n_targets: int, n_requests: int, batch: int) -> list[bytes]:
-    """Records of the last ten seconds."""
-    events = core.traffic(n_targets, n_requests, n_requests / 10, time.time() * 1000 - 20_000)
-    return [encode_events(events[i : i + batch]) for i in range(0, len(events), batch)]
+def recent(n_targets: int, n_events: int, batch: int, seconds: float = 10.0) -> list[bytes]:
+    """Records of as many events of the last seconds, in the order of time: what waits after a pause."""
+    events: list[Event] = []
+    for happened in live(n_targets, n_events / seconds, time.time() * 1000 - seconds * 1000):
+        events += happened
+        if len(events) >= n_events:
+            return [encode_events(events[i : i + batch]) for i in range(0, n_events, batch)]
+    return []
 
 
 def saturated() -> list[core.Row]:
@@ -172,16 +173,16 @@ def saturated() -> list[core.Row]:
 
 
 def _saturated(batch: int, n_targets: int, partitions: int, goal: str) -> core.Row:
-    times = {1: 1, 10: 4, 100: 12}[batch]
+    n = {1: 50_000, 10: 200_000, 100: 600_000}[batch]
     costs: list[float] = []
     rate = 0.0
     with pipeline(n_targets, partitions) as running:
         worker = running.start_worker()
         await_true(running.ticks, "the first tick")
         for _ in range(3):
-            records = _recent(n_targets, 25_000, batch)
+            records = recent(n_targets, n, batch)
             before_s = worker.cpu_s
-            n = running.feed_asleep(worker, records, times) * batch
+            running.feed_asleep(worker, records)
             began_s = time.monotonic()
             await_true(running.folded, "all events in a snapshot")
             costs.append((worker.cpu_s - before_s) / n * 1e6)
@@ -207,8 +208,8 @@ def paced() -> list[core.Row]:
             worker = running.start_worker()
             before_s = worker.cpu_s
             sent = asyncio.run(_pace(running, n_targets, per_second=50_000, seconds=25.0))
-            spent_s = worker.cpu_s - before_s
             await_true(running.folded, "all events in a snapshot")
+            spent_s = worker.cpu_s - before_s
         goal = "≤ 11 µs" if partitions == 1 else ""
         rows.append(core.Row(f"worker paced, 50,000/s, {n_targets} targets, {partitions} partitions", f"{spent_s / sent * 1e6:.2f} µs an event", goal))
     return rows
@@ -253,15 +254,14 @@ def live(n_targets: int, per_second: float, start_ms: float, slice_ms: float = 2
 def backlog() -> list[core.Row]:
     """Memory of a worker that finds two million events, and of one that is overrun by them."""
     with pipeline(20, 4) as running:
-        records = _recent(20, 50_000, 100)
-        running.feed(records, 20)
+        running.feed(recent(20, 2_000_000, 100, 40.0))
         worker = WorkerProcess(running.folder, "late")
         running.workers.append(worker)
         found = _peak_mb(running, worker)
         worker.stop()
     with pipeline(20, 4) as running:
         worker = running.start_worker()
-        running.feed_asleep(worker, records, 20)
+        running.feed_asleep(worker, recent(20, 2_000_000, 100, 40.0))
         overrun = _peak_mb(running, worker)
     return [
         core.Row("worker: memory, 2,000,000 events found at its start", f"{found:.0f} MB at most", "< 150 MB"),

@@ -43,8 +43,8 @@ SECONDS = 75.0
 """Of traffic, by the clock."""
 BACK_MS = 780_000.0
 """How far in the past event time begins."""
-_OK: Outcome = "ok"
-OUTCOMES: list[Outcome] = [*[_OK] * 16, "error", "timeout", "rate_limited", "cancelled"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "error", "timeout", "rate_limited", "cancelled")
+OK_PERCENT = 80
 SESSION_S = 6.0
 STALLED = 75
 """Exit code of a worker that stood still."""
@@ -137,7 +137,8 @@ class Traffic:
         """One request, its end reported with it or by its own start pane's time; the truth is kept."""
         number, self.sent = self.sent, self.sent + 1
         target = self._luck.choice(RARE) if number % 1000 == 7 else TARGETS[int(18 * self._luck.random() ** 2)]
-        outcome, duration_ms, at_ms = self._luck.choice(OUTCOMES), self._luck.lognormvariate(7, 1), self.now_ms()
+        outcome = "ok" if self._luck.randrange(100) < OK_PERCENT else self._luck.choice(OUTCOMES)
+        duration_ms, at_ms = self._luck.lognormvariate(7, 1), self.now_ms()
         name, labels = f"request-{number}", {"service": "chat"}
         emitter.started(name, target, at_ms=at_ms - duration_ms, **labels)
         emitter.completed(name, target, outcome, duration_ms, at_ms=at_ms, started_at_ms=at_ms - duration_ms, start_reported=True, **labels)

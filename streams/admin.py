@@ -49,7 +49,6 @@ class _Cluster(NamedTuple):
 async def administrator(settings: Kafka) -> AsyncGenerator[AIOKafkaAdminClient]:
     """A client for the administration of topics. Raises Unreachable, ConfigError."""
     await reach(settings)
-    await reach(settings)
     client = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=ANSWER_MS)
     try:
         async with asyncio.timeout(ANSWER_MS / 1000):

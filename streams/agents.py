@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 from collections.abc import AsyncIterable, Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from routecast.analytics.fold import Record as Row
 from routecast.models.config import Config, Kafka
 from routecast.streams.clock import Clock
 from routecast.streams.folding import Folding
-from routecast.streams.kafka import password, ssl_context, topic_name
+from routecast.streams.kafka import METADATA_MS, password, ssl_context, topic_name
 from routecast.streams.leading import Leading
 from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, reader
@@ -34,8 +34,14 @@ FLUSH_MS = 500.0
 _BEFORE_TICK_MS = 150.0
 """Flushes are timed so that rows reach the leader this long before it ticks."""
 _PACE_S = 0.1
+_SILENT_S = 2.0
+"""How long a partition may be silent before somebody looks whether the log holds more."""
+_RETRY_S = 0.5
+_REQUEST_S = 90.0
 STALLED = 75
 """Exit code of a worker that stood still for too long."""
+_LEAVE_S = 8.0
+"""Longest time for leaving in good order."""
 
 
 _log = logging.getLogger(__name__)
@@ -69,8 +75,6 @@ class Worker:
         self._tell_ready = ready
         self._generation = 0
         self._recovery: asyncio.Task[None] | None = None
-        self._stack = AsyncExitStack()
-        self._reader: PartitionReader | None = None
         self.app.agent(events)(self._fold)
         self.app.agent(control)(self._own_control)
         self.app.on_partitions_assigned.connect(self._assigned)
@@ -78,26 +82,40 @@ class Worker:
         self.app.on_before_shutdown.connect(self._leave)
         self.app.task(self._keep_time)
         self.app.task(self._flush_always)
+        self.app.task(self._catch_up_always)
 
     async def _fold(self, stream: Any) -> None:
         async for event in stream.events():
             message = event.message
-            await self.folding.fold(message.partition, Record(message.offset, message.timestamp * 1000.0, b"", event.value), self._read)
+            self.folding.fold(message.partition, Record(message.offset, message.timestamp * 1000.0, b"", event.value))
 
     async def _own_control(self, stream: AsyncIterable[object]) -> None:
         """Its partition makes the leader, which reads the records itself."""
         async for _ in stream:
             pass
 
-    async def _read(self) -> PartitionReader:
-        if self._reader is None:
-            self._reader = await self._stack.enter_async_context(reader(self._settings, group=self.app.conf.id))
-        return self._reader
+    async def _catch_up_always(self) -> None:
+        while not self.app.should_stop:
+            try:
+                async with self._opened() as read:
+                    while not self.app.should_stop:
+                        await self._some_time()
+                        await self.folding.catch_up(read)
+            except Exception:  # noqa: BLE001 - the log may be away for long, and nobody else would read what is missing
+                _log.warning("what was delivered too early cannot be read again yet, trying again", exc_info=True)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _some_time(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.folding.behind.wait(), _SILENT_S)
+
+    def _opened(self) -> AbstractAsyncContextManager[PartitionReader]:
+        return reader(self._settings, group=self.app.conf.id)
 
     async def _assigned(self, *sent: Any, **_: Any) -> None:
         assigned: set[TP] = sent[1]
         events = topic_name(self._settings, EVENTS)
-        self._generation = await self.folding.own(tp.partition for tp in assigned if tp.topic == events)
+        self._generation = self.folding.own(tp.partition for tp in assigned if tp.topic == events)
         self._set_ready(ready=False)
         if self._recovery is not None:
             self._recovery.cancel()
@@ -108,8 +126,7 @@ class Worker:
             await self.leading.end()
 
     async def _recover(self, generation: int) -> None:
-        async with reader(self._settings, group=self.app.conf.id) as read:
-            await self.folding.recover(generation, read)
+        await self.folding.recover(generation, self._opened)
         if generation == self._generation:
             self._set_ready(ready=True)
 
@@ -121,7 +138,7 @@ class Worker:
             self._tell_ready(ready)
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
-        self._generation = await self.folding.own(())
+        self._generation = self.folding.own(())
         self._set_ready(ready=False)
 
     async def _keep_time(self) -> None:
@@ -147,7 +164,12 @@ class Worker:
         self._set_ready(ready=False)
         await self.leading.end()
         await self._flush()
-        await self._stack.aclose()
+
+    def leave_at_once(self, *, failed: bool) -> None:
+        """End the process, whatever is still to be written: the next owner rebuilds it from the log."""
+        self._set_ready(ready=False)
+        _log.warning("the brokers have not let this worker go within %.0f s of being told to stop: it ends, nothing is lost", _LEAVE_S)
+        os._exit(STALLED if failed else 0)
 
     def _still_alive(self) -> None:
         """End the process if its loop stood still longer than the session timeout."""
@@ -158,12 +180,33 @@ class Worker:
 
     async def _write(self, partition: int, rows: Iterable[Row]) -> None:
         self._still_alive()
+        await self._learn(partition)
         await asyncio.gather(
             *(self._table.send_changelog(partition, key, value, key_serializer="raw", value_serializer="raw") for key, value in rows)
         )  # fmt: skip
 
+    async def _learn(self, partition: int) -> None:
+        """Have the producer learn of a partition that was added: Faust's would crash where it does not know it."""
+        producer: Any = self.app.producer  # Faust does not show the client inside
+        client = producer._producer.client  # noqa: SLF001
+        if partition not in (client.cluster.partitions_for_topic(topic_name(self._settings, PANES)) or ()):
+            await client.force_metadata_update()
+
     def _bury(self, place: str, value: bytes, reason: str) -> None:
         self._dead.send_soon(key=f"{place}: {reason}"[:1000].encode(), value=value[:MOST_EVENT_BYTES], partition=0)
+
+
+class Runner(faust.Worker):
+    """Runs a worker until a signal comes; then it ends soon, also while no broker answers: Faust would wait for them for 20 minutes."""
+
+    def __init__(self, worker: Worker, **options: Any) -> None:
+        super().__init__(worker.app, **options)
+        self._worker = worker
+
+    async def stop(self) -> None:
+        """Leave in good order where that is quick."""
+        self.loop.call_later(_LEAVE_S, lambda: self._worker.leave_at_once(failed=self.crashed))
+        await super().stop()
 
 
 def _app(settings: Kafka) -> faust.App:
@@ -172,10 +215,12 @@ def _app(settings: Kafka) -> faust.App:
         broker=[f"kafka://{host}" for host in settings.bootstrap.split(",")],
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.session_timeout_ms / 1000.0,
+        broker_request_timeout=max(_REQUEST_S, settings.session_timeout_ms / 1000.0 + _REQUEST_S / 2),  # Faust refuses one that is shorter
         broker_heartbeat_interval=settings.session_timeout_ms / 3000.0,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=1 << 20,
+        consumer_metadata_max_age_ms=METADATA_MS,
         producer_acks=-1,
         producer_linger=0.02,
         producer_max_batch_size=131_072,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -111,18 +112,17 @@ class Connection:
             raise
         return self._router
 
-    def _close(self) -> None:
+    def _close(self, timeout_s: float = CLOSE_S) -> None:
         driver, self._driver = self._driver, None
         if driver is not None and self._router is not None:
-            driver.release(self._router.emitter, self._router, CLOSE_S)
-            _shared.leave(self._url, driver, CLOSE_S)
+            _let_go(self._url, driver, self._router.emitter, self._router, timeout_s)
 
     def __enter__(self) -> Router:
         router = self._open()
         try:
             self._wait()
         except BaseException:
-            self._close()
+            self._close(0.0)
             raise
         return router
 
@@ -134,7 +134,7 @@ class Connection:
         try:
             await asyncio.to_thread(self._wait)
         except BaseException:
-            self._close()
+            self._close(0.0)  # nothing was routed yet, and the application's loop must not stand still
             raise
         return router
 
@@ -163,12 +163,15 @@ def open_emitter(url: str, config: Config | str | Path | None, rng: random.Rando
     driver = _shared.join(key, loaded)
     emitter = driver.emitter(rng or random.Random())
 
-    def close(timeout_s: float) -> bool:
-        delivered = driver.release(emitter, None, timeout_s)
-        return _shared.leave(key, driver, timeout_s) and delivered
-
-    emitter.on_close(close)
+    emitter.on_close(lambda timeout_s: _let_go(key, driver, emitter, None, timeout_s))
     return emitter
+
+
+def _let_go(url: str, driver: Driver, emitter: Emitter, router: Router | None, timeout_s: float) -> bool:
+    """Deliver what waits and leave the log, together within this time; whether both worked."""
+    until_s = time.monotonic() + timeout_s
+    delivered = driver.release(emitter, router, timeout_s)
+    return _shared.leave(url, driver, max(0.0, until_s - time.monotonic())) and delivered
 
 
 def _config(config: Config | str | Path | None, environ: Mapping[str, str]) -> Config:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
@@ -20,15 +21,17 @@ from routecast.models.events import decode_events
 from routecast.models.rows import PaneRow, TotalsRow, decode_row, totals_key
 from routecast.streams.clock import Clock
 from routecast.streams.memory import Record
-from routecast.streams.topics import EVENTS, PANES, Topic
+from routecast.streams.topics import EVENTS, PANES, STATE, Topic
 
 REFRESH_S = 300.0
 """How often an owner writes its totals rows again, so that a stale row of a stalled owner cannot survive compaction."""
 MOST_RECORD_BYTES = 16 * 1024 * 1024
 """A larger record, once decompressed, is bad as a whole."""
-_MOST_AGAIN = 20_000
-"""Records to read again behind the committed offset at most: the rest comes by itself."""
 _RETRY_S = 0.3
+_MADE_ANEW = (
+    "%s/%d ends at offset %d, but its rows hold events up to %d: the topic was made anew, or brokers lost records. New events do not count before "
+    "they get there: stop all workers, delete the topics %s and %s, and start the workers"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -66,35 +69,36 @@ class Folding:
         self.owned: frozenset[int] = frozenset()
         """Partitions that this worker owns."""
         self._generation = 0
-        self._changed = asyncio.Condition()
+        self.behind = asyncio.Event()
+        """Set while something was delivered that could not be folded yet: `catch_up` reads it again."""
+        self._delivered: dict[int, int] = {}  # where reading again may stop
+        self._seen: dict[int, int] = {}  # offset of each partition at the last look for silent ones
         self._refresh_at_s: dict[int, float] = {}
         self.folded = 0
         """Events folded since the start, those read again included."""
 
-    async def own(self, partitions: Iterable[int]) -> int:
+    def own(self, partitions: Iterable[int]) -> int:
         """Own exactly these partitions, none of them ready; the generation to recover with."""
-        async with self._changed:
-            self._generation += 1
-            self.owned = frozenset(partitions)
-            self._folds.clear()
-            self._changed.notify_all()
-            return self._generation
+        self._generation += 1
+        self.owned = frozenset(partitions)
+        self._folds.clear()
+        self._delivered.clear()
+        return self._generation
 
-    async def recover(self, generation: int, read: Reader) -> None:
-        """Make the owned partitions ready, unless the generation is over; tries again until it works."""
-        for partition in sorted(self.owned):
-            while generation == self._generation:
-                try:
-                    fold = await self._recovered(partition, read)
-                except Exception:  # noqa: BLE001 - the log may be away for long; Faust would swallow what is raised here
-                    _log.warning("partition %d cannot be recovered yet, trying again", partition, exc_info=True)
-                    await asyncio.sleep(_RETRY_S)
-                    continue
-                async with self._changed:
-                    if generation == self._generation:
-                        self._folds[partition] = fold
-                        self._changed.notify_all()
-                break
+    async def recover(self, generation: int, opened: Callable[[], AbstractAsyncContextManager[Reader]]) -> None:
+        """Make the owned partitions ready, unless the generation is over; tries again until it works, each time with a reader of its own."""
+        left = sorted(self.owned)
+        while left and generation == self._generation:
+            try:
+                async with opened() as read:
+                    while left and generation == self._generation:
+                        fold = await self._recovered(left[0], read)
+                        if generation == self._generation:
+                            self._folds[fold.partition] = fold
+                        del left[0]
+            except Exception:  # noqa: BLE001 - the log may be away for long; Faust would swallow what is raised here
+                _log.warning("partitions %s cannot be recovered yet, trying again", left, exc_info=True)
+                await asyncio.sleep(_RETRY_S)
 
     async def _recovered(self, partition: int, read: Reader) -> PartitionFold:
         rows: dict[bytes, PaneRow | TotalsRow] = {}
@@ -103,34 +107,45 @@ class Folding:
             _keep(rows, record)
         fold = PartitionFold.restored(partition, rows.values())
         first, end = fold.offset + 1, (await read.ends(EVENTS, [partition]))[partition]
-        until = max(await read.committed(EVENTS, partition), min(end, first + _MOST_AGAIN))
-        async for record in read.stretch(EVENTS, partition, first, until):
+        if end < first:
+            _log.error(_MADE_ANEW, EVENTS, partition, end, fold.offset, PANES, STATE)
+        async for record in read.stretch(EVENTS, partition, first, min(end, await read.committed(EVENTS, partition))):
             self._apply(fold, record)
         _log.info("partition %d recovered: %d rows up to offset %d, events up to %d", partition, len(rows), first - 1, fold.offset)
         return fold
 
-    async def fold(self, partition: int, record: Record, read: Callable[[], Awaitable[Reader]]) -> None:
-        """Fold one record of an owned partition once that is ready; of another partition it is left to its owner."""
+    def fold(self, partition: int, record: Record) -> None:
+        """Fold one record of an owned partition that is ready, if it is the next one.
+
+        One that comes too early is left to `catch_up`: it need not wait in memory, the log has it.
+        """
         fold = self._folds.get(partition)
-        if fold is None:
-            fold = await self._ready(partition)
         if fold is None or record.offset <= fold.offset:
             return
-        if record.offset > fold.offset + 1:
-            await self._again(fold, record.offset, await read())
-            if self._folds.get(partition) is not fold:
-                return
-        self._apply(fold, record)
+        if record.offset == fold.offset + 1:
+            self._apply(fold, record)
+        else:
+            self._delivered[partition] = record.offset + 1
+            self.behind.set()
 
-    async def _ready(self, partition: int) -> PartitionFold | None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: partition in self._folds or partition not in self.owned)
-            return self._folds.get(partition)
+    async def catch_up(self, read: Reader) -> None:
+        """Read again what was delivered too early, and look behind partitions that have been silent since the last call: acknowledged is not folded."""
+        self.behind.clear()
+        for partition, fold in list(self._folds.items()):
+            end = self._delivered.pop(partition, 0)
+            if not end and self._seen.get(partition) == fold.offset:
+                end = (await read.ends(EVENTS, [partition]))[partition]
+            self._seen[partition] = fold.offset
+            if end > fold.offset + 1:
+                await self._again(fold, end, read)
 
     async def _again(self, fold: PartitionFold, end: int, read: Reader) -> None:
-        """Read what was skipped; offsets that the log has no records for (older than its retention) are simply not there."""
+        """Offsets that the log has no records for (older than its retention) are simply not there."""
         async for record in read.stretch(EVENTS, fold.partition, fold.offset + 1, end):
-            self._apply(fold, record)
+            if self._folds.get(fold.partition) is not fold:
+                return
+            if record.offset > fold.offset:
+                self._apply(fold, record)
 
     def _apply(self, fold: PartitionFold, record: Record) -> None:
         value = record.value or b""

@@ -30,6 +30,8 @@ from routecast.streams.topics import Topic
 
 REACH_S = 8.0
 """Longest wait for the first broker to answer."""
+METADATA_MS = 10_000
+"""How often clients ask which partitions there are."""
 REFUSED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 """What a broker answers where the access control lists do not allow something."""
 _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 10, 62, 64

@@ -202,7 +202,7 @@ class Leader:
         self._see(now_ms)
         self._merge.expire(now_ms - KEPT_MS)
         messages: list[Message] = []
-        if now_ms - self._details_ms >= self._metrics_ms + _SETTLED_MS:
+        if abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS:  # an earlier leader's clock may have run ahead
             messages += self._detail(now_ms)
         tick = Tick(self._term, self._seq, now_ms, self._merge.routers(now_ms))
         snapshots = [Message(SCORES, service.encode(), self._snapshot(analyst, tick)) for service, analyst in self._analysts.items()]

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -26,12 +26,16 @@ from routecast.streams.kafka import client_options, paced, topic_name
 from routecast.streams.leader import Leader, Message, trips_of, word_of
 from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
+from routecast.streams.rest import Rest
 from routecast.streams.topics import CONTROL, DEADLETTER, MOST_ROW_BYTES, PANES, STATE, TICKS, TRIPS
 
 CHECKPOINT_MS = 30_000.0
 _LOOK_MS = 250.0
 """Least time between looks."""
+_FAR_BACK_MS = 60_000.0
+"""Set back further than this, a clock was ahead for so long that panes of now have expired already."""
 _RETRY_S = 0.5
+_STOP_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -81,13 +85,18 @@ class Leading:
         async with producer(self._config) as out, consumer(settings) as client:
             session = _Session(self._config, out, client)
             read = PartitionReader(client, settings)
-            states = (await read.newest(STATE, [b"checkpoint"]))[0]
-            words = [record async for record in read.stretch(CONTROL, 0, 0, (await read.ends(CONTROL, [0]))[0])]
+            checkpoint = decoded((await read.newest(STATE, [b"checkpoint"]))[0].get(b"checkpoint"), Checkpoint.decode)
+            ends = {topic: (await read.ends(topic, [0]))[0] for topic in (CONTROL, TRIPS)}
+            anew = [topic for topic, heard in ((CONTROL, checkpoint.control), (TRIPS, checkpoint.trips)) if heard >= ends[topic]] if checkpoint else []
+            if anew:
+                _log.warning("topic %r was made anew: its words count from the first on, and the checkpoint that heard others is left out", anew[0])
+                checkpoint = None
+            words = [record async for record in read.stretch(CONTROL, 0, 0, ends[CONTROL])]
             places = [TopicPartition(topic_name(settings, PANES), partition) for partition in await read.partitions(PANES)]
             merge = await session.merged(places)
             await session.log_configuration()
             self._alive()
-            session.leader = await self._claimed(session, merge, decoded(states.get(b"checkpoint"), Checkpoint.decode))
+            session.leader = await self._claimed(session, merge, checkpoint)
             for word in words:  # what is drained must be so in the first snapshot already
                 await session.hear(word)
             await self._serve(session, places)
@@ -95,7 +104,9 @@ class Leading:
     async def _claimed(self, session: _Session, merge: Merge, checkpoint: Checkpoint | None) -> Leader:
         now_ms = self._clock.now_ms()
         claim = Claim(at_ms=now_ms, worker=self._worker, config_version=self._config.version)
-        self.term = await session.publish(Message(TICKS, b"", encode_tick(claim)))
+        offset = await session.publish(Message(TICKS, b"", encode_tick(claim)))
+        before = checkpoint.term if checkpoint else -1
+        self.term = offset if offset > before else before + 1 + offset  # where ticks were made anew, routers would take the new leader for an old one
         _log.info("leading with term %d from %s", self.term, f"checkpoint {checkpoint.term}/{checkpoint.seq}" if checkpoint else "the rows alone")
         return Leader(self._config, self.term, now_ms, merge, checkpoint)
 
@@ -109,23 +120,41 @@ class Leading:
         client.seek(control, leader.control + 1)
         client.seek(trips, leader.trips + 1)
         period_ms = float(self._config.intervals.snapshot_ms)
-        next_ms, look_ms, fresh = 0.0, 0.0, False
-        while True:
+        next_ms, look_ms, fresh, rest = 0.0, 0.0, False, Rest()
+        while not self._outdated(client, places):
             now_ms = self._clock.now_ms()
+            back_ms = next_ms - period_ms - now_ms
+            if back_ms > _FAR_BACK_MS:
+                _log.warning("the clock was set back by %.0f s: leading anew", back_ms / 1000.0)
+                return
+            if back_ms > period_ms:
+                next_ms, look_ms = 0.0, 0.0
             wait_ms = max(0.0, min(next_ms, look_ms if fresh else math.inf) - now_ms)
             batch = await client.getmany(timeout_ms=int(min(wait_ms, period_ms)) + 1)
             said = sum([await session.hear(record_of(message)) for message in batch.pop(control, ())]) > 0
             said |= sum([await session.heed(record_of(message)) for message in batch.pop(trips, ())]) > 0
             fresh |= sum([await session.take(leader.take, message) for messages in batch.values() for message in messages]) > 0
-            now_ms = self._clock.now_ms()
+            now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
+            rested = rest.left_s(now_s) == 0.0  # else a leader of many targets would leave nothing of the loop to the fold
             if fresh and now_ms >= look_ms:
                 leader.look(now_ms)
                 look_ms, fresh = now_ms + _LOOK_MS, False
-            if said or now_ms >= next_ms or abs(next_ms - now_ms) > 2 * period_ms or leader.urgent(now_ms):
+                rest.begin(now_s, self._clock.monotonic_s())
+            if said or now_ms >= next_ms or (rested and leader.urgent(now_ms)):
                 self._alive()
                 await session.tick(now_ms)
                 next_ms = (math.floor(now_ms / period_ms) + 1) * period_ms
                 fresh = False
+                rest.begin(now_s, self._clock.monotonic_s())
+            look_ms = max(look_ms, now_ms + rest.left_s(now_s) * 1000.0)
+
+    def _outdated(self, client: AIOKafkaConsumer, places: list[TopicPartition]) -> bool:
+        """Whether the changelog has partitions that this leadership does not read."""
+        name = topic_name(self._config.kafka, PANES)
+        more = len(client.partitions_for_topic(name) or ()) > len(places)
+        if more:
+            _log.info("topic %r has more partitions now: leading anew, from all of them", name)
+        return more
 
 
 class _Session:
@@ -206,4 +235,5 @@ async def producer(config: Config, **options: Any) -> AsyncIterator[AIOKafkaProd
     try:
         yield client
     finally:
-        await client.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(client.stop(), _STOP_S)  # while brokers are away it would wait for what it was given to send

@@ -71,11 +71,8 @@ class Live:
         self._heard: dict[str, threading.Event] = {}
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_until_complete(self._main())
-        finally:
-            loop.close()
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:  # it also ends what aiokafka leaves running
+            runner.run(self._main())
 
     async def _main(self) -> None:
         tasks = [asyncio.create_task(self._again(work)) for work in (self._send, self._receive, self._keep_time)]

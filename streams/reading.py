@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,13 +12,16 @@ from aiokafka.errors import KafkaError
 
 from routecast.models.config import Kafka
 from routecast.models.errors import RoutecastError
-from routecast.streams.kafka import client_options, reach, topic_name, unreachable
+from routecast.streams.kafka import METADATA_MS, client_options, reach, topic_name, unreachable
 from routecast.streams.memory import Record
-from routecast.streams.topics import MOST_ROW_BYTES, Topic
+from routecast.streams.topics import Topic
 
 Decoded = TypeVar("Decoded")
 
 _WAIT_MS = 500
+_PREFETCH_BYTES = 1 << 20
+"""Of each partition; a larger record comes alone."""
+_STOP_S = 1.0
 _BACK = 64
 """Records to look back at first for the newest of each key."""
 
@@ -101,8 +104,8 @@ async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_
     """A started consumer that never joins a group; `group` only lets it ask for committed offsets. Raises Unreachable, ConfigError."""
     await reach(settings)
     client = AIOKafkaConsumer(
-        **client_options(settings), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=MOST_ROW_BYTES,
-        fetch_max_wait_ms=fetch_max_wait_ms,
+        **client_options(settings), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=_PREFETCH_BYTES,
+        fetch_max_wait_ms=fetch_max_wait_ms, metadata_max_age_ms=METADATA_MS,
     )  # fmt: skip
     try:
         await client.start()
@@ -112,7 +115,8 @@ async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_
     try:
         yield client
     finally:
-        await client.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(client.stop(), _STOP_S)  # right after `assign`, aiokafka loses its first word to the fetcher and waits for ever
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Seldom(logging.Filter):
-    """Lets each kind of line through once in a while: while no broker answers, clients say so ten times a second."""
+    """Lets each kind of complaint through once in a while: while no broker answers, clients say so ten times a second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +35,8 @@ class Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it is time for this line again."""
+        if record.levelno < logging.WARNING:
+            return True
         kind = str(record.msg)
         if record.created < self._next_s.get(kind, 0.0):
             return False
@@ -44,7 +46,8 @@ class Seldom(logging.Filter):
 
 def logging_configuration(level: str = "INFO") -> dict[str, Any]:
     """One line format for everything a worker says, on stderr; Faust and Kafka's client only when something is wrong, and not all the time."""
-    quiet = {"level": "ERROR" if level == "INFO" else level, "handlers": ["seldom"], "propagate": False}
+    seldom = {"level": level, "handlers": ["seldom"], "propagate": False}
+    quiet = seldom | {"level": "ERROR" if level == "INFO" else level}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -55,7 +58,14 @@ def logging_configuration(level: str = "INFO") -> dict[str, Any]:
             "seldom": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr", "filters": ["seldom"]},
         },
         "root": {"level": "WARNING" if level == "INFO" else level, "handlers": ["stderr"]},
-        "loggers": {"routecast": {"level": level}, "faust": quiet, "mode": quiet, "aiokafka": quiet},
+        "loggers": {
+            "routecast": {"level": level},
+            "routecast.streams.folding": seldom,
+            "routecast.streams.leading": seldom,
+            "faust": quiet,
+            "mode": quiet,
+            "aiokafka": quiet,
+        },
     }
 
 
@@ -65,9 +75,7 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
     Raises ConfigError where Faust is not installed, Unreachable, CheckFailed where topics are missing and cannot be made.
     """
     try:
-        import faust  # noqa: PLC0415 - an extra
-
-        from routecast.streams.agents import Worker  # noqa: PLC0415 - needs it
+        from routecast.streams.agents import Runner, Worker  # noqa: PLC0415 - needs Faust, an extra
     except ModuleNotFoundError as error:
         if error.name not in {"faust", "mode"}:
             raise
@@ -82,7 +90,8 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = Worker(config, SystemClock(), lambda ready: _mark(ready_file, ready=ready))
-    runner = faust.Worker(worker.app, loop=loop, logging_config=settings, loglevel=level, quiet=True, redirect_stdouts=False)
+    runner = Runner(worker, loop=loop, logging_config=settings, loglevel=level, quiet=True, redirect_stdouts=False)
+    runner.spinner = None  # it writes control codes for terminals to stdout
     try:
         runner.execute_from_commandline()
     except SystemExit as stop:
@@ -113,6 +122,8 @@ def supervise(command: Sequence[str], workers: int, ready_file: Path | None = No
         signal.signal(name, stop)
     files = [ready_file.with_name(f"{ready_file.name}.{i}") for i in range(workers)] if ready_file is not None else []
     commands = [[*command, *(["--ready-file", str(files[i])] if files else [])] for i in range(workers)]
+    for file in [*files, ready_file]:
+        _mark(file, ready=False)  # a supervisor that was killed leaves them behind
     running = [subprocess.Popen(command) for command in commands]  # noqa: S603 - this program again
     while not stopping:
         for i, process in enumerate(running):

@@ -15,6 +15,7 @@ from routecast import Router
 from routecast.analytics.simulator import EventQueue
 from routecast.cli.demo_report import raise_disagreement
 from routecast.demonstration import written_config
+from routecast.freshness import Arrivals
 from routecast.live_demo import Pacer, Time, _checks
 from routecast.models.config import Kafka
 from routecast.models.details import Details, OutcomesTotal, SubjectDetails
@@ -23,6 +24,7 @@ from routecast.models.report import LiveReport
 from routecast.streams.admin import topics
 from routecast.streams.clock import FixedClock
 from routecast.streams.configuration import load_config
+from routecast.testing import Fleet
 
 ROOT = Path(__file__).parent.parent
 SHORT = ("--duration", "60", "--speed", "8")
@@ -157,6 +159,24 @@ def test_a_wrong_count_is_noticed() -> None:
     raise_disagreement(_checks(details, before, truth))
     with pytest.raises(CheckFailed, match="pipeline: ok: pipeline 12, truth 2"):
         raise_disagreement(_checks(details, Counter(), truth))
+
+
+def test_a_router_without_news_is_noticed() -> None:
+    """It has seen less than two snapshots; one that was not seen has arrived with the next."""
+    config = load_config(ROOT / "examples" / "demo.toml", {})
+    fleet = Fleet(config, routers=1)
+    arrivals = Arrivals([fleet.router(0)])
+    seen: list[tuple[int, int]] = []
+    for _ in range(3):
+        assert arrivals.silent == (len(seen) < 2)
+        fleet.advance_to(fleet.now_ms + 2500.0)
+        arrivals.look()
+        snapshot = fleet.router(0).snapshot
+        assert snapshot is not None
+        seen.append(snapshot.version)
+    term, seq = seen[1]
+    assert arrivals.after((term, seq - 1)) == arrivals.after((term, seq)) == [fleet.now_ms - 2500.0]
+    assert arrivals.after((term + 1, 0)) == []
 
 
 def test_a_queue_that_waits_for_the_clock_does_not_drift() -> None:

@@ -1,7 +1,7 @@
 """Performance-aware routing for AI providers, as an event-streaming pipeline.
 
-Where to begin reading: an application's requests go `models/events.py` → `streams/emitter.py` → `analytics/fold.py` →
-`analytics/pane.py` → `analytics/merge.py` → `analytics/snapshot.py` → `models/snapshot.py` → `streams/router.py` →
+Where to begin reading: an application's requests go `models/events.py` → `streams/emitter.py` → `streams/agents.py` → `analytics/fold.py` →
+`analytics/pane.py` → `analytics/merge.py` → `streams/leader.py` → `analytics/snapshot.py` → `models/snapshot.py` → `streams/router.py` →
 `analytics/balance.py`.
 
 Names are loaded when they are first used, so that `routecast --help` need not wait for numpy.

@@ -39,6 +39,11 @@ class Arrivals:
                 versions.append(snapshot.version)
                 at_ms.append(router.clock.now_ms())
 
+    @property
+    def silent(self) -> int:
+        """Routers that were seen with no more than one snapshot."""
+        return sum(len(versions) < 2 for versions in self._versions)
+
     def after(self, version: Version) -> list[float]:
         """For each router that got this snapshot or a later one: when, epoch ms."""
         found = ((bisect_left(versions, version), at_ms) for versions, at_ms in zip(self._versions, self._at_ms, strict=True))

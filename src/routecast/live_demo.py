@@ -111,6 +111,7 @@ def perform(pipeline: LivePipeline, seed: int, duration_s: float, time: Time, *,
         played = _play(pipeline, stage, seed, time, there, watcher, arrivals)
         checks = asyncio.run(_settled(settings, before, played.truth))
         arrivals.look()
+        checks.append(CountCheck(what="routers that got no newer snapshot", pipeline=arrivals.silent, truth=0))
         fresh = asyncio.run(freshness(settings, begin, arrivals))
     name = policy or pipeline.config.routing_for(SERVICE).policy
     return LiveReport(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -174,9 +175,9 @@ class LivePipeline:
 
     def _start_worker(self, number: int, file: Path, environ: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "routecast.cli", "worker", "--config", str(file)]
-        with self._log(number).open("wb") as log:
+        with self._log(number).open("wb") as log, _signals_later():
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environ, start_new_session=True)  # noqa: S603 - ourselves
-        self._running.append(process)
+            self._running.append(process)
 
     def _log(self, number: int) -> Path:
         return self._folder / f"worker-{number + 1}.log"
@@ -193,6 +194,20 @@ class LivePipeline:
             for process in self._running:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def _signals_later() -> Generator[None]:
+    """Signals act at the end of the block: a process that is being started must be known before anything ends."""
+    caught: list[int] = []
+    handlers = {name: signal.signal(name, lambda number, _: caught.append(number)) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+    for number in caught[:1]:
+        signal.raise_signal(number)
 
 
 async def _delete(settings: Kafka) -> None:

@@ -78,6 +78,7 @@ def builder_of(*changelogs: Sequence[Record], at_s: float = 300.0) -> DetailsBui
     for changelog in changelogs:
         for key, value in changelog:
             merge.add(key, value)
+    merge.expire(T0 + at_s * 1000 - KEPT_MS)  # as a leader does before it updates
     builder = DetailsBuilder(CONFIG)
     builder.update(T0 + at_s * 1000, merge)
     return builder

@@ -30,6 +30,7 @@ from routecast.analytics.sketch import (
     buckets_of,
     decode_counts,
     encode_counts,
+    encode_rows,
     encode_vector,
     quantiles,
     share_at_most,
@@ -205,6 +206,24 @@ def test_equal_counts_give_equal_bytes(counts: dict[int, int], empty: set[int]) 
     """Neither the order in which buckets were met nor counts of zero show in the bytes."""
     backwards = dict(reversed(counts.items())) | dict.fromkeys(empty - counts.keys(), 0)
     assert encode_counts(backwards) == encode_counts(counts) == encode_vector(vector_of(counts))
+
+
+@given(st.lists(sketches, max_size=6))
+def test_many_sketches_at_once_are_encoded_as_each_alone(many: list[dict[int, int]]) -> None:
+    """A matrix gives the bytes of its rows, empty ones and counts of several bytes included."""
+    matrix = np.zeros((len(many), BUCKETS), np.int64)
+    for row, counts in zip(matrix, many, strict=True):
+        row[:] = vector_of(counts)
+    assert encode_rows(matrix) == [encode_counts(counts) for counts in many]
+
+
+@pytest.mark.parametrize("count", [-1, 2**49])
+def test_rows_hold_no_count_that_cannot_be_written(count: int) -> None:
+    """As for one sketch."""
+    matrix = np.zeros((2, BUCKETS), np.int64)
+    matrix[1, 5] = count
+    with pytest.raises(ValueError, match="counts must be"):
+        encode_rows(matrix)
 
 
 damaged = st.tuples(sketches.map(encode_counts), st.integers(0, 400), st.binary(max_size=3), st.integers(0, 3)).map(

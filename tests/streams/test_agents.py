@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 
 from routecast.models.config import Kafka
 from routecast.models.details import Details
 from routecast.models.events import Completed, encode_events
-from routecast.streams.admin import create_topics
+from routecast.streams.admin import administrator, create_topics
 from routecast.streams.clock import SystemClock
 from routecast.streams.folding import MOST_RECORD_BYTES
 from routecast.streams.kafka import client_options, topic_name
@@ -119,3 +119,29 @@ def test_a_worker_survives_a_compressed_bomb(start_worker: Start, config_file: P
     assert dead.key.decode() == f"events/0/1: record of {len(bomb)} bytes is larger than {MOST_RECORD_BYTES}"
     assert bomb.startswith(dead.value or b"nothing")
     assert worker.process.poll() is None
+
+
+def test_a_worker_starts_with_the_longest_session_timeout(config_file: Path, start_worker: Start) -> None:
+    """Whatever the configuration allows."""
+    config_file.write_text(config_file.read_text() + "session_timeout_ms = 300_000\n")
+    start_worker(config_file).wait_for("ready", within_s=30.0)
+
+
+def test_partitions_that_are_added_while_workers_run_count(start_worker: Start, config_file: Path, kafka: Kafka, run: Run) -> None:
+    """Those of the changelog first, then those of the events, as the page on operating says."""
+    worker = start_worker(config_file)
+    worker.wait_for("leading with term")
+    worker.wait_for("ready")
+
+    async def add() -> None:
+        async with administrator(kafka) as admin:
+            for name in ("panes", "events"):
+                await admin.create_partitions({kafka.prefix + name: NewPartitions(5)})
+        async with AIOKafkaProducer(**client_options(kafka)) as producer:
+            for i in range(5):
+                await producer.send_and_wait(topic_name(kafka, "events"), _good(i), partition=i)
+        await _counted(kafka, 5)
+
+    run(add())
+    assert worker.process.poll() is None
+    assert "Traceback" not in worker.said

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from routecast.analytics.fold import PartitionFold
 from routecast.analytics.fold import Record as Row
 from routecast.analytics.merge import Merge
+from routecast.models.errors import Unreachable
 from routecast.models.events import Completed, Event, Started, encode_events
 from routecast.models.rows import TargetTotals, totals_key
 from routecast.streams.clock import FixedClock
@@ -33,6 +35,16 @@ class Log:
         self.acknowledged = 0
         self.broken = 0
         """How many reads will fail."""
+        self.closed = 0
+        """How many attempts to reach it will fail."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[Log]:
+        """A reader of it."""
+        if self.closed:
+            self.closed -= 1
+            raise Unreachable("away")
+        yield self
 
     async def stretch(self, topic: Topic, partition: int, first: int, end: int) -> AsyncIterator[Record]:
         """As the log has them."""
@@ -90,7 +102,7 @@ def _folding(log: Log, buried: Buried | None = None) -> Folding:
 
 async def _owned(log: Log, buried: Buried | None = None) -> Folding:
     folding = _folding(log, buried)
-    await folding.recover(await folding.own([0]), log)
+    await folding.recover(folding.own([0]), log.opened)
     return folding
 
 
@@ -98,26 +110,31 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(asyncio.wait_for(work, 30))
 
 
-async def _deliver(folding: Folding, log: Log, offsets: Iterable[int]) -> None:
-    async def read() -> Log:
-        return log
-
+def _deliver(folding: Folding, log: Log, offsets: Iterable[int]) -> None:
     for offset in offsets:
         (record,) = log.memory.read("events", 0, offset, 1)
-        await folding.fold(0, record, read)
+        folding.fold(0, record)
+
+
+async def _folded(log: Log, buried: Buried | None = None) -> Folding:
+    """A folding that was delivered everything."""
+    folding = await _owned(log, buried)
+    _deliver(folding, log, range(log.memory.end("events", 0)))
+    return folding
 
 
 Step = tuple[str, int]
-steps = st.lists(st.tuples(st.sampled_from(["requests", "deliver", "flush", "torn flush", "crash", "acknowledge"]), st.integers(1, 8)), max_size=40)
+HAPPENINGS = ["requests", "deliver", "flush", "torn flush", "crash", "acknowledge", "stall", "wake", "catch up"]
+steps = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.integers(1, 8)), max_size=40)
 
 
 @settings(max_examples=150)
 @given(steps)
 def test_counts_are_exact_through_crashes_redelivery_gaps_and_torn_flushes(history: list[Step]) -> None:
-    """Whatever was acknowledged before it was flushed, and wherever a flush broke off: the rows end up as if nothing had happened."""
+    """Whatever was acknowledged before it was flushed, wherever a flush broke off, and whatever owners write that lost the partition long ago."""
 
     async def main() -> None:
-        log = Log()
+        log, stalled = Log(), list[Folding]()
         folding, delivered, made = await _owned(log), 0, 0
         for what, n in history:
             if what == "requests":
@@ -127,18 +144,25 @@ def test_counts_are_exact_through_crashes_redelivery_gaps_and_torn_flushes(histo
             elif what == "deliver" and delivered < made:
                 first = max(0, delivered - n // 2) if n % 2 else min(made - 1, delivered + n // 3)  # again, or with a gap
                 until = min(made, first + n)
-                await _deliver(folding, log, range(first, until))
+                _deliver(folding, log, range(first, until))
                 delivered = max(delivered, until)
             elif what == "acknowledge":
                 log.acknowledged = delivered
             elif what == "flush":
                 await folding.flush()
+            elif what == "catch up":
+                await folding.catch_up(log)
+            elif what == "wake":
+                await asyncio.gather(*(other.flush() for other in stalled))
             else:
-                if what == "torn flush":
+                if what == "stall":
+                    stalled.append(folding)
+                elif what == "torn flush":
                     await log.write(0, [row for fold in folding._folds.values() for row in fold.flush()][:-n])
                 folding = await _owned(log)
                 delivered = log.acknowledged
-        await _deliver(folding, log, range(min(delivered, made), made))
+        for _ in range(3):  # what is known to be behind; then a look; then what the look tells of a silent partition
+            await folding.catch_up(log)
         await folding.flush()
         assert log.merged() == log.truth()
 
@@ -153,7 +177,7 @@ def test_events_that_were_acknowledged_but_not_flushed_are_read_again() -> None:
         for i in range(10):
             log.request(i)
         first = await _owned(log)
-        await _deliver(first, log, range(10))
+        _deliver(first, log, range(10))
         log.acknowledged = 10
         second = await _owned(log)
         await second.flush()
@@ -162,38 +186,42 @@ def test_events_that_were_acknowledged_but_not_flushed_are_read_again() -> None:
     _run(main())
 
 
-def test_a_partition_that_is_not_ready_makes_its_events_wait() -> None:
-    """And folds them once it has been recovered."""
+def test_what_is_delivered_before_its_partition_is_ready_is_read_again() -> None:
+    """It does not wait in memory; nothing hangs where the partition has gone meanwhile."""
 
     async def main() -> None:
         log = Log()
         log.request(0)
+        log.request(1)
         folding = _folding(log)
-        generation = await folding.own([0])
-        waiting = asyncio.create_task(_deliver(folding, log, [0]))
-        await asyncio.sleep(0)
-        assert (waiting.done(), folding.ready) == (False, False)
-        await folding.recover(generation, log)
-        await waiting
-        assert folding.ready
-        assert folding.folded == 1 * 2
+        generation = folding.own([0])
+        _deliver(folding, log, [0])
+        assert (folding.folded, folding.ready) == (0, False)
+        await folding.recover(generation, log.opened)
+        assert (folding.folded, folding.ready) == (0, True)
+        _deliver(folding, log, [1])
+        assert folding.behind.is_set()
+        await folding.catch_up(log)
+        assert folding.folded == 2 * 2
+        folding.own([])
+        _deliver(folding, log, [0])
+        await folding.catch_up(log)
+        assert folding.folded == 2 * 2
 
     _run(main())
 
 
-def test_events_of_a_partition_that_was_lost_meanwhile_are_left_to_its_owner() -> None:
-    """Nothing is folded, nothing hangs."""
+def test_a_silent_partition_is_looked_behind() -> None:
+    """What was acknowledged and never delivered, with nothing after it to show that it is missing."""
 
     async def main() -> None:
         log = Log()
+        folding = await _owned(log)
         log.request(0)
-        folding = _folding(log)
-        await folding.own([0])
-        waiting = asyncio.create_task(_deliver(folding, log, [0]))
-        await asyncio.sleep(0)
-        await folding.own([])
-        await waiting
+        await folding.catch_up(log)
         assert folding.folded == 0
+        await folding.catch_up(log)
+        assert folding.folded == 2
 
     _run(main())
 
@@ -204,11 +232,11 @@ def test_recovery_that_is_superseded_leaves_no_state() -> None:
     async def main() -> None:
         log = Log()
         folding = _folding(log)
-        old = await folding.own([0])
-        new = await folding.own([0])
-        await folding.recover(old, log)
+        old = folding.own([0])
+        new = folding.own([0])
+        await folding.recover(old, log.opened)
         assert not folding.ready
-        await folding.recover(new, log)
+        await folding.recover(new, log.opened)
         assert folding.ready
 
     _run(main())
@@ -220,10 +248,10 @@ def test_recovery_tries_again_until_the_log_answers(monkeypatch: pytest.MonkeyPa
 
     async def main() -> None:
         log = Log()
-        log.broken = 3
+        log.closed, log.broken = 2, 3
         folding = await _owned(log)
         assert folding.ready
-        assert log.broken == 0
+        assert (log.closed, log.broken) == (0, 0)
 
     _run(main())
 
@@ -249,7 +277,7 @@ def test_garbage_is_buried_with_its_place_and_spoils_no_neighbour(value: bytes, 
         log.request(0)
         log.memory.append("events", value)
         log.request(1)
-        folding = await _owned(log, buried)
+        folding = await _folded(log, buried)
         await folding.flush()
         assert sum(totals.ok for totals in log.merged().values()) == 2
         assert [place for place, *_ in buried] == ["events/0/1"]
@@ -265,12 +293,32 @@ def test_one_bad_object_does_not_spoil_its_array() -> None:
         log, buried = Log(), Buried()
         good: list[Event] = [Completed(at_ms=T0, request_id="r", target="t", started_at_ms=T0, duration_ms=1.0, outcome="ok", start_reported=False)]
         log.memory.append("events", encode_events(good)[:-1] + b',{"type":"request.started","at_ms":-1}]')
-        folding = await _owned(log, buried)
+        folding = await _folded(log, buried)
         await folding.flush()
         assert log.merged()["t"].ok == 1
         assert [value for _, value, _ in buried] == [b'{"type":"request.started","at_ms":-1}']
 
     _run(main())
+
+
+def test_a_topic_of_events_that_was_made_anew_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Its offsets begin again, below those that the rows hold: new events would be taken for old ones without a word."""
+
+    async def main() -> None:
+        log = Log()
+        for i in range(3):
+            log.request(i)
+        await (await _folded(log)).flush()
+        rows = log.memory.read("panes", 0, 0)
+        anew = Log()
+        await anew.write(0, [(row.key, row.value) for row in rows])
+        assert caplog.messages == []
+        await _owned(anew)
+
+    _run(main())
+    (said,) = caplog.messages
+    assert "events/0 ends at offset 0, but its rows hold events up to 2" in said
+    assert "delete the topics panes and state" in said
 
 
 def test_totals_rows_are_written_again_every_five_minutes() -> None:
@@ -304,7 +352,8 @@ def test_the_closing_row_follows_once_the_rows_before_it_are_confirmed() -> None
             await confirmed.wait()
 
         folding = Folding(log.clock, slow, lambda *_: None)
-        await folding.recover(await folding.own([0]), log)
+        await folding.recover(folding.own([0]), log.opened)
+        _deliver(folding, log, [0])
         flushing = asyncio.create_task(folding.flush())
         await asyncio.sleep(0)
         keys = [row.key for row in log.memory.read("panes", 0, 0)]

@@ -2,22 +2,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewPartitions
 
 from routecast.analytics.fold import PartitionFold
+from routecast.broker import LocalBroker
 from routecast.models.config import Config, Kafka
+from routecast.models.details import Details
 from routecast.models.events import Completed, Control, encode_events
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.models.tick import Claim, TickRecord, decode_tick
-from routecast.streams.admin import create_topics
-from routecast.streams.clock import SystemClock
+from routecast.streams.admin import administrator, create_topics
+from routecast.streams.checkpoint import Checkpoint
+from routecast.streams.clock import Clock, SystemClock
 from routecast.streams.kafka import client_options, topic_name
-from routecast.streams.leading import Leading
+from routecast.streams.leader import Leader
+from routecast.streams.leading import Leading, producer
 from routecast.streams.memory import Record
 from routecast.streams.reading import reader
 from routecast.streams.topics import Topic
@@ -52,8 +59,8 @@ async def _writer(kafka: Kafka) -> AsyncGenerator[Callable[..., Any]]:
 
 
 @asynccontextmanager
-async def _leading(config: Config, name: str = "w") -> AsyncGenerator[Leading]:
-    leading = Leading(config, SystemClock(), name, lambda: None)
+async def _leading(config: Config, name: str = "w", clock: Clock | None = None) -> AsyncGenerator[Leading]:
+    leading = Leading(config, clock or SystemClock(), name, lambda: None)
     leading.begin()
     yield leading
     await leading.end()
@@ -66,13 +73,28 @@ async def _published(kafka: Kafka, n: int = 1, after: int = 0) -> None:
     await _until(enough)
 
 
+def _folded(partition: int) -> PartitionFold:
+    """One request of now, answered by target a."""
+    fold, at_ms = PartitionFold(partition), SystemClock().now_ms()
+    fold.apply(0, at_ms, [Completed(at_ms=at_ms, request_id="r", target="a", started_at_ms=at_ms - 5, duration_ms=5.0, outcome="ok", service="chat")])
+    return fold
+
+
+class _Shifted(SystemClock):
+    """A clock that is ahead."""
+
+    shift_ms = 3_600_000.0
+
+    def now_ms(self) -> float:
+        return super().now_ms() + self.shift_ms
+
+
 def test_a_second_leader_continues_where_the_first_one_was(config: Config, kafka: Kafka, run: Run) -> None:
     """A higher term, the newest checkpoint and what has happened since; every tick was logged before its snapshot."""
 
     async def main() -> None:
         async with _writer(kafka) as write:
-            fold, at_ms = PartitionFold(0), SystemClock().now_ms()
-            fold.apply(0, at_ms, [Completed(at_ms=at_ms, request_id="r", target="a", started_at_ms=at_ms - 5, duration_ms=5.0, outcome="ok", service="chat")])
+            fold = _folded(0)
             async with _leading(config, "first") as first:
                 await _published(kafka)
                 for key, value in fold.flush():
@@ -100,6 +122,23 @@ def test_a_second_leader_continues_where_the_first_one_was(config: Config, kafka
     run(main())
 
 
+@pytest.mark.usefixtures("broker_tools")
+def test_a_leader_gives_up_while_no_broker_answers(config: Config, tmp_path: Path, run: Run) -> None:
+    """What it was about to publish is not waited for."""
+    with LocalBroker(tmp_path / "kafka") as broker:
+        config = config.model_copy(update={"kafka": config.kafka.model_copy(update={"bootstrap": broker.bootstrap})})
+
+        async def main() -> None:
+            async with _writer(config.kafka), _leading(config) as leading:
+                await _published(config.kafka)
+                broker.kill()
+                await asyncio.sleep(2 * config.intervals.snapshot_ms / 1000)  # a tick is on its way
+                async with asyncio.timeout(15):
+                    await leading.end()
+
+        run(main())
+
+
 def test_an_operators_word_is_published_at_once_and_known_to_the_next_leader(config: Config, kafka: Kafka, run: Run) -> None:
     """Long before the period is over; a new leader's first snapshot has it."""
     slow = config.model_copy(update={"intervals": config.intervals.model_copy(update={"snapshot_ms": 60_000.0})})
@@ -114,6 +153,50 @@ def test_an_operators_word_is_published_at_once_and_known_to_the_next_leader(con
             async with _leading(slow):
                 await _published(kafka, 3)
             assert [target.state for target in (await _snapshots(kafka))[2].targets] == ["drained", "unknown"]
+
+    run(main())
+
+
+def test_a_clock_that_was_an_hour_ahead_and_is_set_right_costs_nothing(config: Config, kafka: Kafka, run: Run) -> None:
+    """Requests of now count, details and checkpoints come as before: not in an hour."""
+    clock = _Shifted()
+
+    async def main() -> None:
+        async with _writer(kafka) as write, _leading(config, clock=clock):
+            await _published(kafka, 3)
+            clock.shift_ms = 0.0
+            for key, value in _folded(0).flush():
+                await write("panes", value, key)
+
+            async def counted() -> bool:
+                snapshot, details = (await _snapshots(kafka))[-1], [record.value for record in await _all(kafka, "details") if record.key == b"chat"]
+                latest_ms = Details.decode(details[-1] or b"").at_ms if details else math.inf
+                return snapshot.targets[0].n > 0.9 and max(snapshot.at_ms, latest_ms) < clock.now_ms() + 1_000
+
+            await _until(counted)
+            states = [record.value or b"" for record in await _all(kafka, "state") if record.key == b"checkpoint"]
+            assert Checkpoint.decode(states[-1]).at_ms < clock.now_ms() + 1_000
+
+    run(main())
+
+
+def test_partitions_that_are_added_count(config: Config, kafka: Kafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as clients learn of them; the leader begins anew for that."""
+    monkeypatch.setattr("routecast.streams.reading.METADATA_MS", 200)
+
+    async def main() -> None:
+        async with _writer(kafka), _leading(config):
+            await _published(kafka)
+            async with administrator(kafka) as admin:
+                await admin.create_partitions({topic_name(kafka, "panes"): NewPartitions(5)})
+            async with producer(config) as out:
+                for key, value in _folded(4).flush():
+                    await out.send_and_wait(topic_name(kafka, "panes"), value, key=key, partition=4)
+
+            async def counted() -> bool:
+                return (await _snapshots(kafka))[-1].targets[0].n > 0.9
+
+            await _until(counted)
 
     run(main())
 
@@ -141,6 +224,44 @@ def test_what_cannot_be_read_goes_to_the_dead_letters(config: Config, kafka: Kaf
     (dead,) = run(main())
     assert dead.key.decode().startswith(reason)
     assert dead.value == value
+
+
+def test_a_leader_follows_its_predecessors_where_ticks_were_made_anew(config: Config, kafka: Kafka, run: Run) -> None:
+    """Its claim is the first there; routers that have seen the snapshots of before take its own."""
+
+    async def main() -> list[RoutingSnapshot]:
+        async with _writer(kafka) as write:
+            earlier = Leader(config, 700, SystemClock().now_ms())
+            earlier.tick(SystemClock().now_ms())
+            await write("state", earlier.checkpoint().value, b"checkpoint")
+            for _ in range(2):
+                published = len(await _snapshots(kafka))
+                async with _leading(config):
+                    await _published(kafka, after=published)
+        return await _snapshots(kafka)
+
+    terms = [snapshot.term for snapshot in run(main())]
+    assert terms[0] == 701
+    assert terms == sorted(terms)
+    assert terms[-1] > terms[0]
+
+
+def test_words_count_where_control_was_made_anew(config: Config, kafka: Kafka, run: Run) -> None:
+    """A checkpoint that has heard later offsets would take them for old ones."""
+
+    async def main() -> list[RoutingSnapshot]:
+        async with _writer(kafka) as write:
+            earlier = Leader(config, 1, SystemClock().now_ms())
+            earlier.hear(700, Control(at_ms=1.0, target="b", action="drain"))
+            earlier.tick(SystemClock().now_ms())
+            await write("state", earlier.checkpoint().value, b"checkpoint")
+            await write("control", encode_events([Control(at_ms=1.0, target="a", action="drain")]), b"a")
+            async with _leading(config):
+                await _published(kafka)
+        return await _snapshots(kafka)
+
+    (snapshot, *_) = run(main())
+    assert [target.state for target in snapshot.targets] == ["drained", "unknown"]
 
 
 def test_the_configuration_is_logged_with_every_leader(config: Config, kafka: Kafka, run: Run) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,51 @@ def test_without_brokers_a_router_starts_from_its_configuration(config: Config, 
     complaints = [record.message for record in caplog.records if record.name == "routecast.streams.live"]
     assert len(complaints) == 1
     assert "cannot be reached" in complaints[0]
+
+
+@pytest.mark.usefixtures("broker_tools")
+def test_closing_while_the_broker_is_away_keeps_to_its_time(tmp_path: Path, config: Config, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """And leaves no task behind; a connection that is given up while it waits does not hold up the application."""
+    with LocalBroker(tmp_path / "kafka") as broker:
+        kafka = config.kafka.model_copy(update={"bootstrap": broker.bootstrap})
+        config = config.model_copy(update={"kafka": kafka})
+        run(create_topics(kafka))
+        emitter = Emitter.connect(_url(kafka), config)
+        emitter.started("before", "a")
+        run(_until_there_is_one(kafka))
+        broker.kill()
+    emitter.started("after", "a")
+    began_s = time.monotonic()
+    assert emitter.close(4.0) is False
+    assert time.monotonic() - began_s < 5.5
+
+    async def give_up() -> float:
+        loop = asyncio.get_running_loop()
+        began_s, beats = loop.time(), list[float]()
+
+        async def beat() -> None:
+            while True:
+                beats.append(loop.time())
+                await asyncio.sleep(0.01)
+
+        beating = asyncio.create_task(beat())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5), Router.connect(_url(kafka), config, service="chat"):
+                pass
+        beating.cancel()
+        assert loop.time() - began_s < 2.5
+        return max(later - earlier for earlier, later in pairwise(beats))
+
+    assert run(give_up()) < 2.0
+    for thread in [thread for thread in threading.enumerate() if thread.name == "routecast-kafka"]:
+        thread.join(20.0)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def _until_there_is_one(kafka: Kafka) -> None:
+    while not any(await _on_the_log(kafka)):
+        pass
 
 
 def test_nothing_is_lost_while_the_broker_is_away(tmp_path: Path, config: Config, run: Run) -> None:

@@ -4,12 +4,15 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from routecast.broker import LocalBroker
 from routecast.models.config import Kafka
 from routecast.streams.admin import topics
 from routecast.streams.worker import Seldom
@@ -22,7 +25,7 @@ _LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) \
 
 
 def test_a_worker_makes_the_topics_and_stops_when_told(start_worker: Start, config_file: Path, kafka: Kafka, run: Run) -> None:
-    """Everything it says has one form, one line each."""
+    """Everything it says has one form, one line each; it writes nothing else."""
     worker = start_worker(config_file)
     worker.wait_for("ready: partitions [0, 1, 2, 3]")
     assert [state.differences for state in run(topics(kafka)) if state.differences] == []
@@ -47,14 +50,31 @@ def test_the_ready_file_exists_while_all_processes_are_ready(start_worker: Start
     assert list(tmp_path.glob("ready*")) == []
 
 
-def test_a_worker_that_stood_still_ends_before_it_writes(start_worker: Start, config_file: Path, eventually: Eventually) -> None:
+@pytest.mark.usefixtures("broker_tools")
+def test_a_worker_stops_when_told_while_no_broker_answers(start_worker: Start, config_file: Path, tmp_path: Path) -> None:
+    """Within 30 s, and it is no longer ready; the next owner rebuilds from the log what could not be written."""
+    ready = tmp_path / "ready"
+    with LocalBroker(tmp_path / "kafka") as broker:
+        worker = start_worker(config_file, "--kafka", f"kafka://{broker.bootstrap}", "--ready-file", str(ready))
+        worker.wait_for("leading with term")
+        worker.wait_for("ready")
+        broker.kill()
+    assert ready.exists()
+    assert worker.stop() == 0
+    assert not ready.exists()
+    assert "nothing is lost" in worker.said
+
+
+def test_a_worker_that_stood_still_ends_before_it_writes(start_worker: Start, config_file: Path, kafka: Kafka, eventually: Eventually) -> None:
     """Somebody else has its partitions by then."""
     worker = start_worker(config_file)
     worker.wait_for("ready")
     process = psutil.Process(worker.process.pid)
     process.suspend()
+    until_s = time.monotonic() + 1.2 * kafka.session_timeout_ms / 1000.0  # the other may have them earlier: the session began with the last heartbeat
     other = start_worker(config_file)
     other.wait_for("ready: partitions [0, 1, 2, 3]")
+    eventually(lambda: time.monotonic() > until_s)
     process.resume()
     eventually(lambda: worker.process.poll() is not None)
     assert worker.process.returncode == 75
@@ -88,10 +108,26 @@ def test_what_clients_repeat_is_said_seldom() -> None:
     """Each kind of line once in ten seconds."""
     seldom = Seldom()
 
-    def let_through(message: str, at_s: float) -> bool:
-        record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, message, (), None)
+    def let_through(message: str, at_s: float, level: int = logging.ERROR) -> bool:
+        record = logging.LogRecord("aiokafka", level, "", 0, message, (), None)
         record.created = at_s
         return seldom.filter(record)
 
     assert [let_through("no node %s", at_s) for at_s in (0.0, 0.1, 9.9, 10.0, 10.1)] == [True, False, False, True, False]
     assert let_through("another", 10.1)
+    assert [let_through("recovered", at_s, logging.INFO) for at_s in (0.0, 0.1)] == [True, True]
+
+
+def test_a_partition_that_cannot_be_recovered_for_long_does_not_fill_the_log() -> None:
+    """Nor does a leader that cannot begin: both try again several times a second."""
+    program = """if True:
+        import logging.config
+        from routecast.streams.worker import logging_configuration
+        logging.config.dictConfig(logging_configuration())
+        for name in ("routecast.streams.folding", "routecast.streams.leading"):
+            for _ in range(100):
+                logging.getLogger(name).warning(f"{name} tries again")
+            logging.getLogger(name).info("ready")
+    """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert [line.split(": ")[-1].split()[-1] for line in ran.stderr.splitlines()] == ["again", "ready"] * 2
