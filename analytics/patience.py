@@ -17,18 +17,18 @@ _HEDGE_AT = 0.95
 _SERVES: frozenset[State] = frozenset({"ok", "degraded", "recovering", "unknown"})
 
 
-def attempt_ms(left_ms: float, chosen: TargetScore, others: Sequence[TargetScore], output_tokens: float) -> float:
+def attempt_ms(left_ms: float, chosen: TargetScore, others: Sequence[TargetScore], output_tokens: float, part: float = 0.5) -> float:
     """How much of the time that is left an attempt at `chosen` may take, so that one at the best of `others` can follow.
 
-    Time for a slow answer of each is set aside; what is spare beyond is halved, since one attempt in thirty is slower than slow, and the
-    one that follows may go to another target than the best. All the time where no other is left, or where the chosen target would then be
+    Time for a slow answer of each is set aside; of what is spare beyond it gets `part`, half, since one attempt in thirty is slower than
+    slow, and the one that follows may go to another target than the best. All the time where no other is left, or where the chosen target would then be
     cut off before it is slow.
     """
     slow_ms = response_ms(chosen, _SLOW, output_tokens)
     following = min(others, key=lambda entry: entry.cost_s, default=None)
     if following is None or slow_ms + response_ms(following, _TYPICAL, output_tokens) > left_ms:
         return left_ms
-    return slow_ms + max(0.0, left_ms - slow_ms - response_ms(following, _SLOW, output_tokens)) / 2
+    return slow_ms + part * max(0.0, left_ms - slow_ms - response_ms(following, _SLOW, output_tokens))
 
 
 def response_ms(entry: TargetScore, position: int, output_tokens: float) -> float:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+_PART, _PART_WAITED = 0.5, 1.0
+"""Part of the spare time for an attempt; all of it in overload, where an answer that is cut off has cost a place and waits for another."""
 _LOOKED_AT = 64
 """Targets among which the next one is looked for when the time is divided."""
 
@@ -139,7 +141,7 @@ class Request:
         view = self._router.considered(self.requirements, self.tried).view
         gone = {*self.tried, decision.target}
         others = [entry for entry in islice(view.entries, _LOOKED_AT) if serves(entry) and entry.id not in gone]
-        return attempt_ms(left_ms, decision.entry, others, self._output_tokens)
+        return attempt_ms(left_ms, decision.entry, others, self._output_tokens, _PART_WAITED if self.waited else _PART)
 
     def _judge(self, ended: Ended[Any]) -> Verdict:
         thing: object = ended.value if ended.error is None else ended.error

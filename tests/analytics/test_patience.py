@@ -21,6 +21,7 @@ def _entry(**figures: Any) -> TargetScore:
 def test_two_attempts_share_what_is_spare() -> None:
     """Ten seconds, both slow at 1.6 s, so 6.8 s are spare: whoever comes second must not fail because it is slower than slow."""
     assert attempt_ms(10_000.0, _entry(), [_entry()], 1.0) == pytest.approx(1600 + 3400)
+    assert attempt_ms(10_000.0, _entry(), [_entry()], 1.0, 1.0) == pytest.approx(10_000 - 1600)
 
 
 def test_an_attempt_is_not_cut_off_before_it_is_slow() -> None:
