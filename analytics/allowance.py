@@ -20,7 +20,7 @@ _MINUTE_S = 60.0
 _LEAST_RATE = 1.0 / 86_400.0
 """Slowest filling believed, in limits per second."""
 _FASTEST_RATE = 1000.0
-_MOST_DEBT = -2.0
+_LONGEST_DEBT_S = 300.0
 _KEPT = 0.9
 """Of what earlier headers said of the filling."""
 _ROUNDED = 0.5
@@ -30,7 +30,7 @@ _ROUNDED = 0.5
 class Allowance:
     """One limit, of requests or of tokens; times are epoch milliseconds. Memory: about ten numbers."""
 
-    __slots__ = ("_bucket", "_filled", "_filling_ms", "_full_at_ms", "_told_ms", "_window_ms", "used")
+    __slots__ = ("_booked", "_bucket", "_filled", "_filling_ms", "_full_at_ms", "_told_ms", "_window_ms", "room", "used")
 
     def __init__(self, per_s: float, capacity: float, now_ms: float) -> None:
         self._bucket = TokenBucket(per_s, capacity, now_ms)
@@ -38,29 +38,22 @@ class Allowance:
         self._told_ms = -math.inf
         self._filled = self._filling_ms = 0.0
         self._window_ms = 0.0
-        self.used = 0.0
-        """Everything ever taken, in the fleet's measure."""
+        self.used = self._booked = 0.0
+        """Everything this router ever took: adding to it is all that a start costs."""
+        self.room = 0.0
+        """What `used` may rise to before it is worth a look whether another request fits."""
 
     @classmethod
     def configured(cls, per_min: float) -> Allowance:
         """A limit as the configuration knows it, 10 s of it at once; full at first."""
         return cls(per_min / 60.0, max(1.0, per_min / 60.0 * BURST_S), 0.0)
 
-    def take(self, amount: float, now_ms: float) -> float:
-        """Count what was started, whatever is left; how much was taken: nothing where the debt is twice the capacity, so that it ends."""
-        if self._level(now_ms) < _MOST_DEBT * self._bucket.capacity:
-            return 0.0
-        self.used += amount
-        self._bucket.debit(amount, now_ms)
-        return amount
-
-    def settle(self, estimate: float, true: float, started_ms: float, now_ms: float) -> None:
+    def settle(self, estimate: float, true: float, started_ms: float) -> None:
         """Replace an estimate by the truth, unless a header has replaced both: it came from a request that began later, or from this one."""
         if started_ms > self._told_ms:
             self.used += true - estimate
-            self._bucket.settle(estimate, true, now_ms)
 
-    def told(self, quota: Quota, started_ms: float, used_then: float, now_ms: float) -> None:
+    def told(self, quota: Quota, started_ms: float, used_then: float, replicas: float, now_ms: float) -> None:
         """Believe the header of an answer to a request that began at `started_ms`, after which `used_then` had been used."""
         if started_ms < self._told_ms:
             return
@@ -71,7 +64,8 @@ class Allowance:
             bucket.capacity, self._filled, self._filling_ms, self._window_ms = capacity, 0.0, 0.0, 0.0
         self._learn_rate(quota, bucket.capacity, now_ms)
         filled = (now_ms - started_ms) / 1000.0 * bucket.per_s
-        bucket.fill_to(quota.remaining + filled - (self.used - used_then), now_ms)
+        bucket.fill_to(quota.remaining + filled - (self.used - used_then) * replicas, now_ms)
+        self._booked = self.used
 
     def _learn_rate(self, quota: Quota, limit: float, now_ms: float) -> None:
         """Filling per second: from the way to full and the time it takes, averaged; of a window nothing until its end."""
@@ -94,19 +88,29 @@ class Allowance:
             return self._bucket.per_s * 60.0
         return self._bucket.capacity / self._window_ms * 60_000.0 if self._window_ms > 0 else None
 
-    def _level(self, now_ms: float) -> float:
+    def headroom(self, replicas: float, now_ms: float) -> float:
+        """Free part, 0..1."""
+        return min(1.0, max(0.0, self._level(replicas, now_ms) / self._bucket.capacity))
+
+    def wait_ms(self, amount: float, replicas: float, now_ms: float) -> float:
+        """Time until there is `amount` for everybody, `replicas` times that of this router; of half the capacity at the most.
+
+        A small limit is not kept for the others for ever.
+        """
+        least = min(amount * replicas, self._bucket.capacity / 2.0)
+        self.room = self.used + max(0.0, self._level(replicas, now_ms) - least) / replicas
+        return min(self._bucket.wait_ms(least, now_ms), max(0.0, self._full_at_ms - now_ms))
+
+    def _level(self, replicas: float, now_ms: float) -> float:
+        """What is left when everything used is booked; below a debt that takes 300 s to fill it is forgiven."""
+        bucket = self._bucket
         if now_ms >= self._full_at_ms:
             self._full_at_ms = math.inf
-            self._bucket.per_s = self._bucket.capacity / _MINUTE_S
-            self._bucket.fill_to(self._bucket.capacity, now_ms)
-        return self._bucket.level(now_ms)
-
-    def headroom(self, now_ms: float) -> float:
-        """Free part, 0..1."""
-        return min(1.0, max(0.0, self._level(now_ms) / self._bucket.capacity))
-
-    def wait_ms(self, amount: float, now_ms: float) -> float:
-        """Time until `amount` is left, of half the capacity at the most: a small limit is not kept for the others for ever."""
-        self._level(now_ms)
-        wait_ms = self._bucket.wait_ms(min(amount, self._bucket.capacity / 2.0), now_ms)
-        return min(wait_ms, max(0.0, self._full_at_ms - now_ms))
+            bucket.per_s = bucket.capacity / _MINUTE_S
+            bucket.fill_to(bucket.capacity, now_ms)
+        new, self._booked = self.used - self._booked, self.used
+        if new:
+            deepest = min(bucket.level(now_ms), -max(bucket.capacity, _LONGEST_DEBT_S * bucket.per_s))
+            bucket.settle(0.0, new * replicas, now_ms)
+            bucket.fill_to(max(deepest, bucket.level(now_ms)), now_ms)
+        return bucket.level(now_ms)

@@ -30,9 +30,8 @@ _STEP = 0.7
 
 
 class Reserved(NamedTuple):
-    """What a call took when it started, and where its target's allowances stood then."""
+    """The tokens a call took when it started, and what this router had used of its target's limits by then."""
 
-    requests: float = 0.0
     tokens: float = 0.0
     requests_used: float = 0.0
     tokens_used: float = 0.0
@@ -41,12 +40,14 @@ class Reserved(NamedTuple):
 UNRESERVED = Reserved()
 
 
-class _Limited:
+class Limited:
     """Limits of one target; allowances are None where nothing is known of a limit."""
 
-    __slots__ = ("held_until_ms", "hold_ms", "requests", "tokens")
+    __slots__ = ("held_until_ms", "hold_ms", "out", "requests", "tokens")
 
     def __init__(self) -> None:
+        self.out = False
+        """Whether it may be out, or may be back: worth a look."""
         self.requests: Allowance | None = None
         self.tokens: Allowance | None = None
         self.held_until_ms = -math.inf
@@ -57,7 +58,7 @@ class RateLimits:
     """Limits of all targets of a router, in its own numbering; times are epoch ms. Memory: 0.5 kB for each target that has limits."""
 
     def __init__(self, targets: Sequence[TargetConfig]) -> None:
-        self._of: list[_Limited | None] = [_configured(target) for target in targets]
+        self.of: list[Limited | None] = [_configured(target) for target in targets]
         self._replicas = 1.0
         self._input = self._output = 0.0
 
@@ -69,35 +70,27 @@ class RateLimits:
     @property
     def limited(self) -> list[int]:
         """Targets of which limits are known."""
-        return [i for i, limits in enumerate(self._of) if limits is not None]
+        return [i for i, limits in enumerate(self.of) if limits is not None]
 
-    def has(self, i: int) -> bool:
-        """Whether limits of target `i` are known."""
-        return self._of[i] is not None
-
-    def started(self, i: int, input_tokens: float | None, output_tokens: float | None, now_ms: float) -> Reserved:
+    def started(self, limits: Limited, input_tokens: float | None, output_tokens: float | None) -> Reserved:
         """Take a request and its tokens: those that go in and may come out, the expected ones where None."""
-        limits = self._of[i]
-        if limits is None:
-            return UNRESERVED
         requests, tokens = limits.requests, limits.tokens
-        amount = (self._input if input_tokens is None else input_tokens) + (self._output if output_tokens is None else output_tokens)
-        return Reserved(
-            requests.take(self._replicas, now_ms) if requests else 0.0,
-            tokens.take(self._replicas * amount, now_ms) if tokens else 0.0,
-            requests.used if requests else 0.0,
-            tokens.used if tokens else 0.0,
-        )
+        amount = requests_used = tokens_used = 0.0
+        if requests is not None:
+            requests.used = requests_used = requests.used + 1.0
+            limits.out |= requests_used > requests.room
+        if tokens is not None:
+            amount = (self._input if input_tokens is None else input_tokens) + (self._output if output_tokens is None else output_tokens)
+            tokens.used = tokens_used = tokens.used + amount
+            limits.out |= tokens_used > tokens.room
+        return Reserved(amount, requests_used, tokens_used)
 
-    def ended(self, i: int, reserved: Reserved, tokens: float | None, started_ms: float, now_ms: float, *, ok: bool) -> None:
+    def ended(self, limits: Limited, reserved: Reserved, tokens: float | None, started_ms: float, *, ok: bool) -> None:
         """Settle the tokens of a call; None where nobody counted them."""
-        limits = self._of[i]
-        if limits is None:
-            return
         if ok and limits.held_until_ms <= started_ms:
             limits.hold_ms = 0.0
         if limits.tokens is not None and tokens is not None and reserved.tokens:
-            limits.tokens.settle(reserved.tokens, tokens * self._replicas, started_ms, now_ms)
+            limits.tokens.settle(reserved.tokens, tokens, started_ms)
 
     def told(self, i: int, said: ProviderLimits, reserved: Reserved, started_ms: float, now_ms: float) -> None:
         """Believe the headers of an answer to a call that began at `started_ms`."""
@@ -105,13 +98,19 @@ class RateLimits:
             return
         limits = self._limits(i)
         if said.requests is not None:
-            limits.requests = _told(limits.requests, said.requests, reserved.requests_used, started_ms, now_ms)
+            limits.requests = self._told(limits.requests, said.requests, reserved.requests_used, started_ms, now_ms)
         if said.tokens is not None:
-            limits.tokens = _told(limits.tokens, said.tokens, reserved.tokens_used, started_ms, now_ms)
+            limits.tokens = self._told(limits.tokens, said.tokens, reserved.tokens_used, started_ms, now_ms)
+
+    def _told(self, allowance: Allowance | None, quota: Quota, used_then: float, started_ms: float, now_ms: float) -> Allowance:
+        if allowance is None:
+            allowance, used_then = Allowance(0.0, max(1.0, quota.limit or quota.remaining), now_ms), 0.0
+        allowance.told(quota, started_ms, used_then, self._replicas, now_ms)
+        return allowance
 
     def reported(self, i: int, said: ProviderLimits) -> Limits | None:
         """What to report of these headers: what is left, and what the limits themselves seem to be."""
-        limits, report = self._of[i], said.limits
+        limits, report = self.of[i], said.limits
         if limits is None or report is None:
             return report
         return replace(report, requests_per_min=_per_min(limits.requests), tokens_per_min=_per_min(limits.tokens))
@@ -129,27 +128,28 @@ class RateLimits:
 
     def until_ms(self, i: int, now_ms: float) -> float:
         """When target `i` may be used again; `now_ms` where it may now."""
-        limits = self._of[i]
+        limits = self.of[i]
         if limits is None:
             return now_ms
         wait_ms = max(0.0, limits.held_until_ms - now_ms)
         if limits.requests is not None:
-            wait_ms = max(wait_ms, limits.requests.wait_ms(self._replicas, now_ms))
+            wait_ms = max(wait_ms, limits.requests.wait_ms(1.0, self._replicas, now_ms))
         if limits.tokens is not None:
-            wait_ms = max(wait_ms, limits.tokens.wait_ms(self._replicas * (self._input + self._output), now_ms))
+            wait_ms = max(wait_ms, limits.tokens.wait_ms(self._input + self._output, self._replicas, now_ms))
+        limits.out = wait_ms > 0
         return now_ms + min(LONGEST_HOLD_MS, wait_ms)
 
     def headroom(self, i: int, now_ms: float) -> float:
         """Free part of the scarcer limit of target `i`, 0..1; 1 where it has none."""
-        limits = self._of[i]
+        limits = self.of[i]
         if limits is None:
             return 1.0
-        return min(allowance.headroom(now_ms) if allowance else 1.0 for allowance in (limits.requests, limits.tokens))
+        return min(allowance.headroom(self._replicas, now_ms) if allowance else 1.0 for allowance in (limits.requests, limits.tokens))
 
-    def _limits(self, i: int) -> _Limited:
-        limits = self._of[i]
+    def _limits(self, i: int) -> Limited:
+        limits = self.of[i]
         if limits is None:
-            limits = self._of[i] = _Limited()
+            limits = self.of[i] = Limited()
         return limits
 
 
@@ -170,17 +170,10 @@ def stepped(headroom: float) -> float | None:
     return _TIGHT * _STEP ** math.ceil(math.log(max(_LEAST_HEADROOM, headroom) / _TIGHT, _STEP))
 
 
-def _configured(target: TargetConfig) -> _Limited | None:
+def _configured(target: TargetConfig) -> Limited | None:
     if target.requests_per_min is None and target.tokens_per_min is None:
         return None
-    limits = _Limited()
+    limits = Limited()
     limits.requests = Allowance.configured(target.requests_per_min) if target.requests_per_min else None
     limits.tokens = Allowance.configured(target.tokens_per_min) if target.tokens_per_min else None
     return limits
-
-
-def _told(allowance: Allowance | None, quota: Quota, used_then: float, started_ms: float, now_ms: float) -> Allowance:
-    if allowance is None:
-        allowance, used_then = Allowance(0.0, max(1.0, quota.limit or quota.remaining), now_ms), 0.0
-    allowance.told(quota, started_ms, used_then, now_ms)
-    return allowance

@@ -8,13 +8,12 @@ is bounded, and times are read against the provider's own `date`, so that no clo
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from numbers import Real
-from typing import NamedTuple, SupportsFloat
+from typing import Any, NamedTuple
 
 from routecast.models.events import Limits
 
@@ -28,17 +27,21 @@ _EPOCH_S, _EPOCH_MS = 1e9, 1e12
 """Plain numbers from here on are points in time, in seconds and in milliseconds."""
 
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,9})?")
+_COUNT = re.compile(r"(-?\d{1,18}(?:\.\d{1,9})?)\s*(?:[,;]|$)")
 _DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h|d))+")
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
 _UNIT_MS = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6, "d": 864e5}
+_ABOUT = re.compile(r"ratelimit|^retry-after|^date$")
 _MEMBER = re.compile(r'\s*(?:"(?P<name>[^"]*)"|(?P<bare>[^;=\s]+))?\s*(?P<rest>.*)')
 _PARAMETER = re.compile(r"\b(limit|remaining|reset|r|t|q)\s*=\s*(-?\d{1,18}(?:\.\d{1,9})?)")
 
 
 def plain_number(value: object) -> float | None:
     """What an application noted, as a number from 0 to 1e8; None where it is none: nothing it says may break a call."""
-    number = float(value) if isinstance(value, SupportsFloat) and isinstance(value, Real) else math.nan
-    return min(MOST, number) if number >= 0 else None
+    if value is None or not isinstance(value, Real):
+        return None
+    number: Any = value  # type checkers do not know that real numbers compare
+    return float(min(MOST, number)) if number >= 0 else None
 
 
 class Quota(NamedTuple):
@@ -96,6 +99,8 @@ def read_limits(headers: object, now_ms: float) -> ProviderLimits:
     `date`. Never raises; all figures are within their ranges.
     """
     known = dict(_texts(headers))
+    if not known:
+        return NOTHING
     clock_ms = _date_ms(known.get("date", ""))
     at_ms = now_ms if clock_ms is None else clock_ms
     requests = [*_quotas(known, _EVEN_REQUESTS, at_ms, even=True), *_quotas(known, _WINDOWS, at_ms, even=False), *_drafted(known, at_ms)]
@@ -111,9 +116,10 @@ def _texts(headers: object) -> Iterator[tuple[str, str]]:
         return
     for _, pair in zip(range(_MOST_HEADERS), pairs, strict=False):
         if isinstance(pair, tuple | list) and len(pair) == 2:
-            name, value = _text(pair[0]), _text(pair[1])
-            if name and value:
-                yield name.lower(), value
+            name = _text(pair[0]).lower()
+            value = _text(pair[1]) if _ABOUT.search(name) else ""
+            if value:
+                yield name, value
 
 
 def _text(value: object) -> str:
@@ -130,7 +136,7 @@ def _scarcest(quotas: Iterable[Quota]) -> Quota | None:
 
 def _quotas(known: Mapping[str, str], names: Iterable[Iterable[str]], at_ms: float, *, even: bool) -> list[Quota]:
     found = [(known.get(limit, ""), known.get(remaining, ""), known.get(reset, "")) for limit, remaining, reset in names]
-    quotas = [_quota(_count(limit), _count(remaining), until_ms(reset, at_ms), even=even) for limit, remaining, reset in found]
+    quotas = [_quota(_count(limit), _count(remaining), until_ms(reset, at_ms), even=even) for limit, remaining, reset in found if remaining]
     return [quota for quota in quotas if quota is not None]
 
 
@@ -144,8 +150,8 @@ def _quota(limit: float | None, remaining: float | None, reset_ms: float | None,
 
 def _count(text: str) -> float | None:
     """A number from 0 to 1e8 at the beginning of a text (`100, 100;w=60`); below 0 it is 0."""
-    found = _NUMBER.fullmatch(re.split(r"[,;]", text, maxsplit=1)[0].strip())
-    return None if found is None else min(MOST, max(0.0, float(found.group())))
+    found = _COUNT.match(text)
+    return None if found is None else min(MOST, max(0.0, float(found[1])))
 
 
 def _drafted(known: Mapping[str, str], at_ms: float) -> list[Quota]:
@@ -197,6 +203,8 @@ def until_ms(text: str, at_ms: float) -> float | None:
 
 def _date_ms(text: str) -> float | None:
     """Epoch ms of an HTTP date or an RFC 3339 time; without a zone it is UTC."""
+    if not text:
+        return None
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             when = parse(text)

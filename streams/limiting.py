@@ -28,9 +28,11 @@ class Limiting:
 
     def started(self, call: Call, input_tokens: float | None, max_output_tokens: float | None) -> None:
         """A call began: take its request and the tokens it may need."""
-        if self._limits.has(call.index):
-            call.reserved = self._limits.started(call.index, plain_number(input_tokens), plain_number(max_output_tokens), call.started_at_ms)
-            self._follow(call.index, call.started_at_ms)
+        limits = self._limits.of[call.index]
+        if limits is not None:
+            call.reserved = self._limits.started(limits, plain_number(input_tokens), plain_number(max_output_tokens))
+            if limits.out:
+                self._follow(call.index, call.started_at_ms)
 
     def told(self, call: Call, said: ProviderLimits, now_ms: float, *, refused: bool) -> None:
         """The headers of a call's answer are here; `refused`: with status 429."""
@@ -39,17 +41,20 @@ class Limiting:
         call.limits = limits.reported(i, said) or call.limits
         if refused:
             limits.refused(i, said.retry_after_ms, call.started_at_ms, now_ms)
-        if limits.has(i):
+        if limits.of[i] is not None:
             self._follow(i, now_ms)
 
     def ended(self, call: Call, outcome: Outcome) -> None:
         """A call ended: settle its tokens; a refusal that no header told yet counts now."""
-        i, limits, now_ms = call.index, self._limits, call.completed_at_ms
+        i, now_ms = call.index, call.completed_at_ms
         if outcome == "rate_limited" and not call.refused:
-            limits.refused(i, plain_number(call.retry_after_ms), call.started_at_ms, now_ms)
-        if limits.has(i):
-            limits.ended(i, call.reserved, call.used_tokens, call.started_at_ms, now_ms, ok=outcome == "ok")
+            self._limits.refused(i, plain_number(call.retry_after_ms), call.started_at_ms, now_ms)
             self._follow(i, now_ms)
+        limits = self._limits.of[i]
+        if limits is not None:
+            self._limits.ended(limits, call.reserved, call.used_tokens, call.started_at_ms, ok=outcome == "ok")
+            if limits.out:
+                self._follow(i, now_ms)
 
     def refresh(self, now_ms: float, share: float, snapshot: RoutingSnapshot | None) -> None:
         """Use a share of the traffic and what a snapshot expects of a request; tell how much room is left, in steps."""

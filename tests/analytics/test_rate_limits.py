@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routecast.analytics.rate_limits import LONGEST_HOLD_MS, UNRESERVED, RateLimits, roominess, stepped
+from routecast.analytics.rate_limits import LONGEST_HOLD_MS, UNRESERVED, Limited, RateLimits, Reserved, roominess, stepped
 from routecast.models.config import TargetConfig
 from routecast.models.limits import ProviderLimits, Quota
 
@@ -16,10 +16,22 @@ def limits(**figures: float) -> RateLimits:
     return made
 
 
+def of(made: RateLimits) -> Limited:
+    """Those of the one target."""
+    (found,) = made.of
+    assert found is not None
+    return found
+
+
+def start(made: RateLimits, input_tokens: float | None = None, output_tokens: float | None = None) -> Reserved:
+    """What a call to it takes."""
+    return made.started(of(made), input_tokens, output_tokens)
+
+
 def test_a_target_without_limits_is_free() -> None:
     """Until a header or a refusal says otherwise."""
     free = limits()
-    assert (free.has(0), free.started(0, 10, 10, 0.0), free.until_ms(0, 5.0), free.headroom(0, 5.0)) == (False, UNRESERVED, 5.0, 1.0)
+    assert (free.of, free.limited, free.until_ms(0, 5.0), free.headroom(0, 5.0)) == ([None], [], 5.0, 1.0)
     free.told(0, ProviderLimits(Quota(0, 10, 10_000)), UNRESERVED, 0.0, 0.0)
     assert (free.limited, free.headroom(0, 0.0)) == ([0], 0.0)
     assert free.until_ms(0, 0.0) > 0
@@ -28,10 +40,10 @@ def test_a_target_without_limits_is_free() -> None:
 def test_tokens_are_taken_as_told_or_as_expected() -> None:
     """What goes in and may come out where the caller says so, else what a request of the service needs on average."""
     made = limits(tokens_per_min=60_000.0)
-    assert made.started(0, 1000, 2000, 0.0).tokens == 3000
-    assert made.started(0, None, None, 0.0).tokens == 600
+    assert start(made, 1000, 2000).tokens == 3000
+    assert start(made).tokens == 600
     assert made.headroom(0, 0.0) == pytest.approx(0.64)
-    made.ended(0, made.started(0, 1000, 2000, 0.0), 400.0, 0.0, 0.0, ok=True)
+    made.ended(of(made), start(made, 1000, 2000), 400.0, 0.0, ok=True)
     assert made.headroom(0, 0.0) == pytest.approx(0.60)
 
 
@@ -39,11 +51,22 @@ def test_each_router_takes_its_share_of_the_headroom() -> None:
     """One that sees a tenth of the traffic counts each request ten times: what is left is everybody's."""
     made = limits(requests_per_min=600.0)
     made.refresh(0.1, 0.0, 0.0)
-    made.started(0, None, None, 0.0)
+    start(made)
     assert made.headroom(0, 0.0) == pytest.approx(0.9)
     for _ in range(9):
-        made.started(0, None, None, 0.0)
+        start(made)
     assert made.until_ms(0, 0.0) == pytest.approx(1000.0)
+
+
+def test_a_look_is_due_only_when_another_request_may_not_fit() -> None:
+    """Starts in between cost two additions."""
+    made = limits(requests_per_min=600.0)
+    made.until_ms(0, 0.0)
+    due = list[bool]()
+    for _ in range(101):
+        start(made)
+        due.append(of(made).out)
+    assert due == [False] * 99 + [True] * 2
 
 
 def test_a_refusal_keeps_the_target_out_until_its_time() -> None:
@@ -64,7 +87,7 @@ def test_refusals_in_a_row_keep_it_out_twice_as_long_each_time() -> None:
         holds.append(made.until_ms(0, now_ms) - now_ms)
         now_ms += holds[-1]
     assert holds == [1000.0, 2000.0, 4000.0, 8000.0]
-    made.ended(0, UNRESERVED, None, now_ms, now_ms, ok=True)
+    made.ended(of(made), UNRESERVED, None, now_ms, ok=True)
     made.refused(0, 1000.0, now_ms, now_ms)
     assert made.until_ms(0, now_ms) == now_ms + 1000.0
 

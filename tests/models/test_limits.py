@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from routecast.models.events import Limits
-from routecast.models.limits import LONGEST_MS, MOST, NOTHING, ProviderLimits, Quota, read_limits, until_ms
+from routecast.models.limits import LONGEST_MS, MOST, NOTHING, ProviderLimits, Quota, plain_number, read_limits, until_ms
 
 NOW_MS = 1_700_000_000_000.0
 """2023-11-14 22:13:20 UTC."""
@@ -93,3 +95,23 @@ def test_whatever_is_sent_stays_within_its_range(headers: Any, now_ms: float) ->
             assert 0 <= quota.remaining <= MOST
             assert quota.limit is None or quota.remaining <= quota.limit <= MOST
             assert quota.reset_ms is None or 0 <= quota.reset_ms <= LONGEST_MS
+
+
+@pytest.mark.parametrize(
+    ("noted", "number"),
+    [
+        (5, 5.0),
+        (np.float32(0.5), 0.5),
+        (10**400, MOST),
+        (True, 1.0),
+        (-1, None),
+        (math.nan, None),
+        (math.inf, MOST),
+        ("5", None),
+        (None, None),
+        (object(), None),
+    ],
+)
+def test_what_applications_note_is_a_number_or_nothing(noted: object, number: float | None) -> None:
+    """From 0 to 1e8, whatever they hand in."""
+    assert plain_number(noted) == number
