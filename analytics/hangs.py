@@ -24,10 +24,11 @@ _LEFT_MS = 120_000.0
 class Hangs:
     """Requests of `n` targets that are open for too long; advanced only at ticks."""
 
-    STATE: ClassVar[tuple[str, ...]] = ("_booked", "_left", "_left_until_ms", "_patience_ms", "_succeeded_ms", "_started_ms")
+    STATE: ClassVar[tuple[str, ...]] = ("_booked", "_cutoff_ms", "_left", "_left_until_ms", "_patience_ms", "_succeeded_ms", "_started_ms")
 
     def __init__(self) -> None:
         self._booked: Floats = np.zeros(0)
+        self._cutoff_ms: Floats = np.zeros(0)
         self._left: Floats = np.zeros(0)
         self._left_until_ms: Floats = np.zeros(0)
         self._patience_ms: Floats = np.zeros(0)
@@ -38,6 +39,7 @@ class Hangs:
         """Make room for `n` targets."""
         more = (0, n - len(self._booked))
         self._booked, self._patience_ms = np.pad(self._booked, more), np.pad(self._patience_ms, more, constant_values=np.inf)
+        self._cutoff_ms = np.pad(self._cutoff_ms, more)
         self._left, self._left_until_ms = np.pad(self._left, more), np.pad(self._left_until_ms, more)
         self._succeeded_ms, self._started_ms = np.pad(self._succeeded_ms, more), np.pad(self._started_ms, more)
 
@@ -61,11 +63,13 @@ class Hangs:
         self._started_ms = np.where(started > 0, now_ms, self._started_ms)
         since_ms = now_ms - self._patience_ms / 2
         silent = (self._succeeded_ms < since_ms) & (self._started_ms >= since_ms) & np.isfinite(self._patience_ms)
-        older = np.zeros(len(ok))
+        still, older = np.zeros(len(ok)), np.zeros(len(ok))
+        cutoff_ms = np.maximum(self._cutoff_ms, now_ms - self._patience_ms)
         for i in np.flatnonzero(silent | (self._booked > 0)):
-            older[i] = load.open_before(int(i), now_ms - self._patience_ms[i]) if np.isfinite(self._patience_ms[i]) else 0.0
-        ended = np.maximum(0.0, self._booked - older)
-        new = np.where(silent, np.maximum(0.0, older - self._booked), 0.0)
+            still[i], older[i] = load.open_before(int(i), self._cutoff_ms[i]), load.open_before(int(i), cutoff_ms[i])
+        self._cutoff_ms = cutoff_ms
+        ended = np.maximum(0.0, self._booked - still)
+        new = np.where(silent, np.maximum(0.0, older - still), 0.0)
         self._booked = self._booked - ended + new
         kept = np.maximum(0.0, broken - ended)
         absorbed = np.where(now_ms < self._left_until_ms, np.minimum(self._left, kept), 0.0)

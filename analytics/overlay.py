@@ -51,6 +51,10 @@ class Overlay:
         _put(self._states, i, own)
         self.dirty = True
 
+    def own(self, i: int) -> Own | None:
+        """What the own breaker says of target `i`."""
+        return self._states.get(i)
+
     def ask(self, probe: int | None) -> None:
         """Which target the next decision must try."""
         self.dirty = self.dirty or probe != self.probe

@@ -27,7 +27,7 @@ class Words:
     STATE: ClassVar[tuple[str, ...]] = ("_excluded", "_standing", "_unheard")
 
     def __init__(self) -> None:
-        self._excluded: dict[str, list[object]] = {}  # target → [when, by whom] of the newest exclusion
+        self._excluded: dict[str, list[object]] = {}  # target → [when, by whom, whether it was judged] of the newest exclusion
         self._standing: dict[str, dict[str, float]] = {}  # target → router → when it spoke
         self._unheard: dict[str, dict[str, float]] = {}  # target → router → when its word was not confirmed
 
@@ -44,7 +44,7 @@ class Words:
         last = self._excluded.get(target)
         if again or router in self._unheard.get(target, {}) or (last is not None and at_ms < _number(last[0]) + _LEAST_BETWEEN_MS):
             return False
-        self._excluded[target] = [at_ms, router]
+        self._excluded[target] = [at_ms, router, False]
         return True
 
     def excluded(self, target: str, now_ms: float) -> bool:
@@ -54,7 +54,7 @@ class Words:
 
     def lapsed(self, since_ms: float, now_ms: float) -> bool:
         """Whether an exclusion ended in between."""
-        return any(since_ms < _number(when) + _EXCLUDES_MS <= now_ms for when, _ in self._excluded.values())
+        return any(since_ms < _number(when) + _EXCLUDES_MS <= now_ms for when, *_ in self._excluded.values())
 
     def alone(self, target: str) -> bool:
         """Whether exactly one router stands by its word."""
@@ -66,11 +66,12 @@ class Words:
 
     def advance(self, now_ms: float) -> None:
         """Let words lapse; who excluded a target and stayed the only one is not heard for a while."""
-        for target, (when, router) in list(self._excluded.items()):
+        for target, (when, router, judged) in list(self._excluded.items()):
             at_ms = _number(when)
-            if now_ms >= at_ms + _EXCLUDES_MS and self.alone(target):
+            if now_ms >= at_ms + _EXCLUDES_MS and not judged:
+                self._excluded[target] = [when, router, True]
                 unheard = self._unheard.setdefault(target, {})
-                if len(unheard) < _MOST:
+                if len(unheard) < _MOST and self._standing.get(target, {}).keys() <= {router}:
                     unheard[str(router)] = at_ms
             if now_ms >= at_ms + _LEAST_BETWEEN_MS:
                 del self._excluded[target]

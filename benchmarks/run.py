@@ -13,6 +13,7 @@ import choosing
 import core
 import kafka
 import kafka_latency
+import kafka_trips
 import limits
 import sketch
 import study_worlds
@@ -28,6 +29,7 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "worker": lambda: [*kafka.saturated(), *kafka.paced()],
     "backlog": kafka.backlog,
     "freshness": lambda: [*kafka_latency.freshness(), *kafka_latency.drains()],
+    "trips": kafka_trips.trips,
     "recovery": kafka_latency.recovery,
     "rate limits": limits.rows,
     "overflow": calling.overflow,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routecast.analytics.breaker import MultiCusum
+from routecast.analytics.breaker import MultiCusum, OwnCusum
 
 
 def _trips(cusum: MultiCusum, ok: int, failed: int, usual: float = 0.0) -> bool:
@@ -80,3 +80,60 @@ def test_targets_do_not_share_evidence_and_forget_alone() -> None:
     assert list(cusum.update(nothing, np.ones(2), nothing)) == [False, True]
     cusum.grow(3)
     assert list(cusum.update(np.zeros(3), np.zeros(3), np.zeros(3))) == [False, True, False]
+
+
+def _own_until_trip(fail_ratio: float, seed: int) -> int:
+    luck, cusum = random.Random(seed), OwnCusum()
+    for _ in range(500):
+        cusum.ok()
+    for n in range(1, 5000):
+        if luck.random() >= fail_ratio:
+            cusum.ok()
+        elif cusum.failed():
+            return n
+    return 5000
+
+
+@pytest.mark.parametrize(("fail_ratio", "most"), [(1.0, 4), (0.5, 11), (0.3, 25), (0.1, 200)])
+def test_a_router_trips_as_soon_as_the_fleet(fail_ratio: float, most: float) -> None:
+    """Mean requests until it trips, over three hundred outages."""
+    assert np.mean([_own_until_trip(fail_ratio, seed) for seed in range(300)]) <= most
+
+
+def test_a_million_requests_at_one_percent_never_trip_a_router() -> None:
+    """No false alarm."""
+    luck, cusum, failures = random.Random(8), OwnCusum(), 0
+    for _ in range(1_000_000):
+        if luck.random() < 0.01:
+            failures += 1
+            assert not cusum.failed()
+        else:
+            cusum.ok()
+    assert failures > 9_500
+    assert cusum.usual == pytest.approx(0.01, abs=0.009)
+
+
+@given(outcomes=st.lists(st.booleans(), max_size=200))
+def test_one_outcome_at_a_time_is_the_same_mathematics(outcomes: list[bool]) -> None:
+    """Where the usual ratio is at its least, both trip at the same outcome."""
+    fleet, own = MultiCusum(1), OwnCusum()
+    for ok in outcomes:
+        own.usual = 0.0
+        tripped = not ok and own.failed()
+        if ok:
+            own.ok()
+        assert tripped == _trips(fleet, int(ok), int(not ok))
+        if tripped:
+            return
+
+
+def test_a_router_learns_what_is_usual_for_a_target() -> None:
+    """One that has failed 8 % for a long time may go on; a thousand requests teach it."""
+    luck, cusum = random.Random(3), OwnCusum()
+    cusum.usual = 0.08
+    for _ in range(20_000):
+        if luck.random() < 0.08:
+            assert not cusum.failed()
+        else:
+            cusum.ok()
+    assert cusum.usual == pytest.approx(0.08, abs=0.03)
