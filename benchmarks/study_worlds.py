@@ -63,7 +63,8 @@ class Case(NamedTuple):
 
 STUDIED = (
     Case("fifo", 0.7), Case("fifo", 0.9), Case("elastic", 0.7), Case("half", 0.7), Case("ps", 0.9), Case("azure", 0.7), Case("uneven", 0.7),
-    Case("surge", 0.55),
+    Case("surge", 0.55), Case("mixed", 0.7), Case("slow", 0.7), Case("fastfail", 0.7), Case("hang", 0.7), Case("slowrec", 0.7), Case("partial", 0.7),
+    Case("join", 0.7),
 )  # fmt: skip
 TARGETS: dict[Case, tuple[float, float | None]] = {
     **{Case(world, 0.7): (1.03, 1.05) for world in ("fifo", "azure", "mooncake", "uneven")},
@@ -74,8 +75,12 @@ TARGETS: dict[Case, tuple[float, float | None]] = {
     Case("half", 0.7): (0.90, None),
     Case("ps", 0.9): (1.15, None),
     Case("surge", 0.55): (1.08, None),
+    Case("mixed", 0.7): (1.00, None),
+    Case("join", 0.7): (1.03, None),
 }
 """Largest mean ÷ ORC aimed at, for periods up to 5 s and above; None = nothing promised."""
+INTO_TROUBLE = {Case("fastfail", 0.7): 0.02, Case("partial", 0.7): 0.03}
+"""Largest share aimed at of the attempts that go into the bad target while it is bad."""
 AGAINST_BEST = {Case(world, load) for world in ("fifo", "azure", "mooncake", "uneven") for load in (0.7, 0.9)}
 
 
@@ -94,6 +99,8 @@ class Run:
     failed_ratio: float
     rate_limited_ratio: float
     largest_share: float
+    trouble_share: float
+    """Of the attempts that went into the bad target while it was bad; not a number where no target is."""
     us_per_request: float
     """Wall time."""
 
@@ -128,6 +135,7 @@ def measure(case: Case, seed: int, policy: str, quick: bool) -> Run:  # noqa: FB
         failed_ratio=result.failed_requests / len(result.times_s),
         rate_limited_ratio=result.rate_limited_ratio,
         largest_share=result.largest_share,
+        trouble_share=result.trouble_share,
         us_per_request=(time.perf_counter() - began) / len(world.requests) * 1e6,
     )
 
@@ -164,7 +172,7 @@ def ratio(runs: Iterable[Run], case: Case, policy: str, yardstick: str) -> tuple
     return statistics.fmean(ratios), student * statistics.stdev(ratios) / math.sqrt(len(ratios))
 
 
-def verdict(case: Case, policy: str, to_orc: float, to_best: float) -> str:
+def verdict(case: Case, policy: str, to_orc: float, to_best: float, into_trouble: float) -> str:
     """The targets of a figure of ours, each met or short; empty where none is set."""
     if not policy.startswith("ours ") or case not in TARGETS:
         return ""
@@ -172,6 +180,8 @@ def verdict(case: Case, policy: str, to_orc: float, to_best: float) -> str:
     parts = [] if limit is None else [f"ORC ≤ {limit:.2f} {_mark(to_orc, limit)}"]
     if case in AGAINST_BEST:
         parts.append(f"BEST ≤ {BEST_TARGET:.2f} {_mark(to_best, BEST_TARGET)}")
+    if case in INTO_TROUBLE:
+        parts.append(f"into the bad one {into_trouble:.1%} ≤ {INTO_TROUBLE[case]:.0%} {_mark(into_trouble, INTO_TROUBLE[case])}")
     return ", ".join(parts)
 
 
@@ -189,8 +199,9 @@ def table(runs: Sequence[Run], cases: Sequence[Case], policies: Sequence[str]) -
             mine = [r for r in runs if r.case == str(case) and r.policy == policy]
             (to_orc, orc_half), (to_best, best_half) = (ratio(runs, case, policy, yardstick) for yardstick in YARDSTICKS)
             mean_s, p99_s = statistics.fmean(r.mean_s for r in mine), statistics.fmean(r.p99_s for r in mine)
+            into = statistics.fmean(r.trouble_share for r in mine)
             figures = f"{mean_s:>9.3f}{p99_s:>9.2f}   {_interval(to_orc, orc_half):<17}{_interval(to_best, best_half):<17}"
-            lines.append(f"  {policy:<18}{figures}{verdict(case, policy, to_orc, to_best)}".rstrip())
+            lines.append(f"  {policy:<18}{figures}{verdict(case, policy, to_orc, to_best, into)}".rstrip())
     return "\n".join(lines)
 
 
