@@ -11,15 +11,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 import calling
 import choosing
 import core
+import day
 import kafka
 import kafka_latency
 import kafka_trips
 import limits
+import peers
 import sketch
 import study_worlds
 
 SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
-    "decision": core.decisions,
+    "decision": lambda: [*core.decisions(), *day.decisions()],
+    "day": day.rows,
+    "peers": peers.rows,
     "reporting": core.reporting,
     "breaker": choosing.breaker,
     "fold, merge, snapshot": core.folding,

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -120,6 +123,23 @@ def test_hanging_connections_are_taken_down_with_the_servers() -> None:
             await waiting
 
     _with_provider(tell)
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_connection_that_comes_while_the_server_stops_is_cut(turns: int) -> None:
+    """Wherever its acceptance stands: not seen yet, accepted, or served for no more than an instant."""
+
+    async def tell(provider: Provider, _: httpx.AsyncClient) -> None:
+        with socket.create_connection(("127.0.0.1", httpx.URL(provider.url).port or 0)) as client:
+            for _turn in range(turns):
+                await asyncio.sleep(0)
+            await provider.suffer("down")
+            client.setblocking(False)
+            with suppress(ConnectionError):
+                assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+
+    _with_provider(tell)
+    gc.collect()
 
 
 @pytest.mark.parametrize("body", [b"no JSON", b'{"max_tokens": "many"}', b"[]"])

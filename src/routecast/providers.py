@@ -7,6 +7,7 @@ labelled so: how much faster time passes, the headers of refusals, and the troub
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import cycle
@@ -61,8 +62,8 @@ class Provider:
         self._served = cycle([answer for answer in run.answers if not answer.rate_limited])
         self._all = cycle(run.answers)
         self._port = 0
-        self._listening: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._connections: dict[asyncio.Task[None], socket.socket] = {}
 
     @property
     def url(self) -> str:
@@ -74,43 +75,49 @@ class Provider:
         self.trouble = trouble
         if trouble == "down":
             await self.stop()
-        elif self._listening is None:
-            await self.start()
+        elif self._listener is None:
+            self.start()
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Listen; after an outage on the same port."""
-        self._listening = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
-        self._port = self._listening.sockets[0].getsockname()[1]
+        listener = self._listener = socket.create_server(("127.0.0.1", self._port))
+        listener.settimeout(0)
+        self._port = listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def stop(self) -> None:
         """Refuse connections and cut those that are open."""
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.close()
-        connections = list(self._connections)
-        for connection in connections:
-            connection.cancel()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
+        connections = dict(self._connections)
+        for task in connections:
+            task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
-        if listening is not None:
-            await listening.wait_closed()
+        for connection in connections.values():  # a task that was cancelled before it began has not closed it
+            connection.close()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+    def _accept(self, listener: socket.socket) -> None:
+        """In one step, unlike `asyncio.start_server`, which forgets a connection that it accepts while it is being closed."""
+        with suppress(BlockingIOError, ConnectionError):
+            connection, _ = listener.accept()
+            task = asyncio.create_task(self._serve(connection))
+            self._connections[task] = connection
+            task.add_done_callback(self._connections.pop)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 while (asked := await _request(reader)) is not None:
                     self.asked += 1
                     await self._answer(asked, reader, writer)
                 _begin(writer, 400, {"content-length": "0", "connection": "close"})
-                await writer.drain()
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
+                writer.close()
                 await writer.wait_closed()
+        finally:
+            writer.transport.abort()
 
     async def _answer(self, asked: _Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.trouble == "hang":
@@ -147,7 +154,7 @@ async def providers(runs: Iterable[Run], speed: float) -> AsyncGenerator[dict[st
     async with AsyncExitStack() as stack:
         for provider in started.values():
             stack.push_async_callback(provider.stop)
-            await provider.start()
+            provider.start()
         yield started
 
 
