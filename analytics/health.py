@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.breaker import MultiCusum
+from routecast.analytics.fleet_breaker import MultiCusum
 from routecast.analytics.horizon import Evidence, Horizon
 from routecast.analytics.interval import jeffreys_upper
 from routecast.models.snapshot import State

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routecast.analytics.breaker import MultiCusum, OwnCusum
+from routecast.analytics.breaker import OwnCusum
+from routecast.analytics.fleet_breaker import MultiCusum
 
 
 def _trips(cusum: MultiCusum, ok: int, failed: int, usual: float = 0.0) -> bool:
