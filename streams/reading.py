@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,6 +19,7 @@ from routecast.streams.topics import MOST_ROW_BYTES, Topic
 Decoded = TypeVar("Decoded")
 
 _WAIT_MS = 500
+_STOP_S = 5.0
 _BACK = 64
 """Records to look back at first for the newest of each key."""
 
@@ -112,7 +113,8 @@ async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_
     try:
         yield client
     finally:
-        await client.stop()
+        with suppress(TimeoutError):  # its fetcher swallows its own cancellation now and then, and would be waited for without end
+            await asyncio.wait_for(client.stop(), _STOP_S)
 
 
 @asynccontextmanager
