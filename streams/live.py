@@ -201,22 +201,25 @@ class Live:
 
     async def _receive(self) -> None:
         settings = self.config.kafka
-        self._joined.clear()
-        with self._members:
-            services = {router.name_of_service.encode() for router in self._routers}
-        if not services:
+        if not self._services():
             await self._joined.wait()
-            return
         async with consumer(settings, fetch_max_wait_ms=500) as client:
             read = PartitionReader(client, settings)
-            begin: dict[Topic, int] = {}
-            for topic in (SCORES, DETAILS):
-                found, begin[topic] = await read.newest(topic, sorted(services))
-                for value in found.values():
-                    self._take(topic, value)
-            async for topic, record in read.follow(begin, until=self._joined):
-                if record.key in services and record.value is not None:
-                    self._take(topic, record.value)
+            while True:  # with one client, whoever joins: its library cannot always be stopped
+                self._joined.clear()
+                services = self._services()
+                begin: dict[Topic, int] = {}
+                for topic in (SCORES, DETAILS):
+                    found, begin[topic] = await read.newest(topic, sorted(services))
+                    for value in found.values():
+                        self._take(topic, value)
+                async for topic, record in read.follow(begin, until=self._joined):
+                    if record.key in services and record.value is not None:
+                        self._take(topic, record.value)
+
+    def _services(self) -> set[bytes]:
+        with self._members:
+            return {router.name_of_service.encode() for router in self._routers}
 
     def _take(self, topic: Topic, value: bytes) -> None:
         """Hand a published record to the routers it concerns; one that cannot be read is left out."""
