@@ -109,7 +109,8 @@ class Folding:
         first, end = fold.offset + 1, (await read.ends(EVENTS, [partition]))[partition]
         if end < first:
             _log.error(_MADE_ANEW, EVENTS, partition, end, fold.offset, PANES, STATE)
-        async for record in read.stretch(EVENTS, partition, first, min(end, await read.committed(EVENTS, partition))):
+        torn = max((row.fence for row in rows.values()), default=-1) + 1  # a flush that broke off left rows ahead of the totals: no cut may close below them
+        async for record in read.stretch(EVENTS, partition, first, min(end, max(torn, await read.committed(EVENTS, partition)))):
             self._apply(fold, record)
         _log.info("partition %d recovered: %d rows up to offset %d, events up to %d", partition, len(rows), first - 1, fold.offset)
         return fold

@@ -16,7 +16,7 @@ from routecast.analytics.fold import Record as Row
 from routecast.analytics.merge import Merge
 from routecast.models.errors import Unreachable
 from routecast.models.events import Completed, Event, Started, encode_events
-from routecast.models.rows import TargetTotals, totals_key
+from routecast.models.rows import TargetTotals, decode_row, totals_key
 from routecast.streams.clock import FixedClock
 from routecast.streams.folding import MOST_RECORD_BYTES, REFRESH_S, Folding
 from routecast.streams.memory import MemoryLog, Record
@@ -207,6 +207,27 @@ def test_what_is_delivered_before_its_partition_is_ready_is_read_again() -> None
         _deliver(folding, log, [0])
         await folding.catch_up(log)
         assert folding.folded == 2 * 2
+
+    _run(main())
+
+
+def test_no_cut_closes_below_the_rows_of_a_flush_that_broke_off() -> None:
+    """Else a leader would see totals without the panes that belong to them, and compute what nobody can compute again."""
+
+    async def main() -> None:
+        log = Log()
+        for i in range(6):
+            log.request(i)
+        first = await _owned(log)
+        _deliver(first, log, range(2))
+        await first.flush()
+        _deliver(first, log, range(2, 6))
+        await log.write(0, first._folds[0].flush()[:-1])
+        log.acknowledged = 3
+        second = await _owned(log)
+        await second.flush()
+        fences = {key: decode_row(key, value).fence for key, value in ((row.key, row.value) for row in log.memory.read("panes", 0, 0)) if value}
+        assert set(fences.values()) == {5}
 
     _run(main())
 
