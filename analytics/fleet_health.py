@@ -75,6 +75,8 @@ class FleetHealth:
 
         `minute` is the evidence of the last minute, `news` included; `usual` the long-run ratio of failures that a breaker counts.
         """
+        withdrawn = set(self._words.take_withdrawn())  # what was held against these was one router's, and is over
+        self._pooled.cusum.forget(np.array([i for i, target in enumerate(self._targets) if target.id in withdrawn], np.int64))
         names, before = [target.id for target in self._targets], list(self._pooled.states)
         probed = self._pooled.update(now_ms, news, minute, usual, self._doubtful(routers))
         for name, state in zip(names, self._pooled.states, strict=True):

@@ -24,19 +24,21 @@ class Words:
     Memory: at most a thousand routers a target, for ten minutes.
     """
 
-    STATE: ClassVar[tuple[str, ...]] = ("_excluded", "_standing", "_unheard")
+    STATE: ClassVar[tuple[str, ...]] = ("_excluded", "_standing", "_unheard", "_withdrawn")
 
     def __init__(self) -> None:
         self._excluded: dict[str, list[object]] = {}  # target → [when, by whom, whether it was judged] of the newest exclusion
         self._standing: dict[str, dict[str, float]] = {}  # target → router → when it spoke
         self._unheard: dict[str, dict[str, float]] = {}  # target → router → when its word was not confirmed
 
+        self._withdrawn: list[str] = []  # targets by which nobody stands any more
+
     def hear(self, target: str, router: str, at_ms: float, *, tripped: bool) -> bool:
         """Take a word; whether it excludes the target."""
-        standing = self._standing.setdefault(target, {})
         if not tripped:
-            standing.pop(router, None)
+            self._take_back(target, router)
             return False
+        standing = self._standing.setdefault(target, {})
         again = router in standing
         if not again and len(standing) >= _MOST:
             return False
@@ -46,6 +48,12 @@ class Words:
             return False
         self._excluded[target] = [at_ms, router, False]
         return True
+
+    def _take_back(self, target: str, router: str) -> None:
+        standing = self._standing.get(target, {})
+        if standing.pop(router, None) is not None and not standing:
+            del self._standing[target]
+            self._withdrawn.append(target)
 
     def excluded(self, target: str, now_ms: float) -> bool:
         """Whether a word excludes this target now."""
@@ -59,6 +67,11 @@ class Words:
     def alone(self, target: str) -> bool:
         """Whether exactly one router stands by its word."""
         return len(self._standing.get(target, {})) == 1
+
+    def take_withdrawn(self) -> list[str]:
+        """Targets by which nobody stands any more since the last call."""
+        withdrawn, self._withdrawn = self._withdrawn, []
+        return withdrawn
 
     def confirm(self, target: str) -> None:
         """Pooled evidence says the same: whoever spoke is heard again."""
@@ -81,6 +94,7 @@ class Words:
                     del routers[router]
                 if not routers:
                     del kept[target]
+                    self._withdrawn += [target] if kept is self._standing else []
 
 
 def _number(value: object) -> float:

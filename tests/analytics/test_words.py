@@ -72,6 +72,20 @@ def test_who_stands_alone() -> None:
     assert alone == [False, True, False, True, False]
 
 
+def test_a_target_by_which_nobody_stands_any_more_is_told_once() -> None:
+    """When the last word was taken back, or has lapsed."""
+    words = Words()
+    for router in ("r1", "r2"):
+        words.hear("a", router, T, tripped=True)
+    words.hear("b", "r1", T, tripped=True)
+    words.hear("a", "r1", T + 1, tripped=False)
+    assert words.take_withdrawn() == []
+    words.hear("a", "r2", T + 2, tripped=False)
+    assert (words.take_withdrawn(), words.take_withdrawn()) == (["a"], [])
+    words.advance(T + 600_000)
+    assert words.take_withdrawn() == ["b"]
+
+
 def test_no_more_than_a_thousand_routers_are_kept_in_mind() -> None:
     """However many names there are."""
     words = Words()
