@@ -112,7 +112,7 @@ class Live:
                 router.apply(snapshot)
             if (details := self._details.get(service)) is not None:
                 router.apply_details(details)
-            self._emitters += [Outgoing(router.emitter, TRIPS), Outgoing(router.emitter, EVENTS)]
+            self._emitters += [Outgoing(router.emitter, EVENTS), Outgoing(router.emitter, TRIPS)]  # whoever may not tell of trips still reports
             self._routers.append(router)
         router.emitter.emit(router.stats())
         self._tell(self._joined.set)
@@ -185,12 +185,14 @@ class Live:
     async def _pump(self, producer: AIOKafkaProducer, running: dict[Outgoing, asyncio.Task[None]]) -> None:
         """Send what emitters have, each its own records one after the other; raises what a sender raised."""
         names = {topic: topic_name(self.config.kafka, topic) for topic in (TRIPS, EVENTS)}
-        partitions = {topic: sorted(await producer.partitions_for(name)) for topic, name in names.items()}
+        partitions: dict[Topic, list[int]] = {}
         while True:
             with self._members:
                 emitters = list(self._emitters)
             for sender in emitters:
                 if sender.has_more and sender not in running:
+                    if sender.topic not in partitions:  # only where there is something to send: programs without routers may not see trips
+                        partitions[sender.topic] = sorted(await producer.partitions_for(names[sender.topic]))
                     partition = sender.partition(partitions[sender.topic])
                     running[sender] = asyncio.create_task(sender.send(producer, names[sender.topic], partition))
             with suppress(TimeoutError):

@@ -185,10 +185,10 @@ async def _may_write(settings: Kafka) -> set[str]:
     ("user", "reads", "writes"),
     [
         ("emitter", set[str](), {"events", "control"}),
-        ("router", {"scores", "details"}, set[str]()),
-        ("worker", {"events", "control", "panes", "state"}, {"panes", "state", "ticks", "scores", "details", "deadletter"}),
+        ("router", {"scores", "details"}, {"trips"}),
+        ("worker", {"events", "control", "trips", "panes", "state"}, {"panes", "state", "ticks", "scores", "details", "deadletter"}),
         ("operator", set(ALL), {"control"}),
-        ("application", {"scores", "details"}, {"events", "control"}),
+        ("application", {"scores", "details"}, {"events", "control", "trips"}),
         ("stranger", set[str](), set[str]()),
     ],
 )
