@@ -25,9 +25,8 @@ def test_every_folder_with_an_init_is_listed_as_a_package() -> None:
     """A sub-package that is missing from the list would work in a checkout and be absent from the wheel."""
     facade = ROOT / "src" / "routecast"
     folders = {"routecast"} | {f"routecast.{p.parent.name}" for p in facade.glob("*/__init__.py") if not p.parent.is_symlink()}
-    folders |= {f"routecast.{name}" for name in LINKED if (ROOT / name / "__init__.py").exists()}
-    deeper = [p for name in LINKED for p in (ROOT / name).glob("*/__init__.py")]
-    assert (set(_setup()["packages"]), deeper) == (folders, [])
+    folders |= {".".join(("routecast", *init.parent.relative_to(ROOT).parts)) for name in LINKED for init in (ROOT / name).rglob("__init__.py")}
+    assert set(_setup()["packages"]) == folders
 
 
 @pytest.mark.parametrize("name", LINKED)
@@ -57,7 +56,7 @@ def test_the_wheel_holds_everything_and_works_without_the_sources(tmp_path: Path
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)], check=True)
     expected = {p.relative_to(ROOT / "src").as_posix() for p in (ROOT / "src" / "routecast").glob("*.py")}
     expected |= {f"routecast/cli/{p.name}" for p in (ROOT / "src" / "routecast" / "cli").glob("*.py")}
-    expected |= {f"routecast/{name}/{p.name}" for name in LINKED for p in (ROOT / name).glob("*.py")}
+    expected |= {f"routecast/{p.relative_to(ROOT).as_posix()}" for name in LINKED for p in (ROOT / name).rglob("*.py")}
     expected |= {f"routecast/data/{p.name}" for p in (ROOT / "src" / "routecast" / "data").iterdir()} | {"routecast/py.typed"}
     found = {p.relative_to(site).as_posix() for p in (site / "routecast").rglob("*") if p.is_file()}
     assert found == expected

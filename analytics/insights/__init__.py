@@ -1,0 +1,1 @@
+"""What the figures mean: changes, trends, alerts, recommendations, capacity. One concept a file; begin with `models/insights.py`."""

@@ -1,0 +1,27 @@
+import numpy as np
+
+from routecast.analytics.columns import SUMS
+from routecast.analytics.insights.period import period_of
+from routecast.analytics.sketch import bucket_of
+from routecast.analytics.window import WindowStats
+from routecast.models.insights import Subject
+
+SUBJECTS = (Subject(kind="target", id="a", service="chat"), Subject(kind="service", id="chat", service="chat"))
+
+
+def test_what_ended_is_counted_and_what_the_caller_did_itself_counts_for_no_ratio() -> None:
+    """Cancelled attempts are requests, but neither judged nor failed."""
+    stats = WindowStats(2)
+    for name, count in (("ok", 7), ("error", 2), ("rate_limited", 1), ("cancelled", 4)):
+        stats.sums[0, SUMS.index(name)] = count
+    period = period_of(0, 10_000, SUBJECTS, stats, np.array([1000.0, 1000.0]))
+    assert (period.requests[0], period.judged[0], period.failed[0]) == (14, 10, 3)
+    assert period.requests[1] == 0
+
+
+def test_a_subject_is_slow_by_the_objective_of_its_own_service() -> None:
+    """The same answers are slow for a service that promises more."""
+    stats = WindowStats(2)
+    for ms in (100, 900, 1100, 5000):
+        stats.sketches[:, 0, bucket_of(ms * 1000)] += 1
+    assert period_of(0, 10_000, SUBJECTS, stats, np.array([1000.0, 200.0])).slow.tolist() == [2, 3]
