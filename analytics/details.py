@@ -12,11 +12,14 @@ import numpy as np
 from routecast.analytics.columns import Ints
 from routecast.analytics.figures import Floats, details_of, quantiles_ms
 from routecast.analytics.history import History, Window
+from routecast.analytics.insights.period import Period
+from routecast.analytics.insights.roster import Roster
 from routecast.analytics.merge import Merge
 from routecast.analytics.quantiles import Quantiles
 from routecast.analytics.window import WindowStats
 from routecast.models.config import Config
 from routecast.models.details import Details, OutcomesTotal, SubjectDetails, WindowDetails, WindowName
+from routecast.models.insights import Subject
 from routecast.models.rows import PANE_MS, TargetTotals
 from routecast.models.snapshot import QUANTILES
 
@@ -126,6 +129,8 @@ class DetailsBuilder:
             for service in sorted(config.services)
             for target in config.targets_of(service)
         }
+        self.roster = Roster(config)
+        """Whose places in periods are state: they go with figures that somebody keeps by place."""
         self._history = History()
         for name in self._configured:
             self._history.number_of(name)
@@ -156,6 +161,16 @@ class DetailsBuilder:
         configured = self._configured.get(name)
         return configured or _Subject(name, said.provider or None, said.model or None, said.service or None, said.region or None)
 
+    def period(self, start_ms: float, end_ms: float) -> Period:
+        """What ended in [start_ms, end_ms), as the last update knows it: of all targets, services and the system.
+
+        Both are rounded down to the beginning of a pane, so that periods of consecutive looks share nothing and leave nothing out. What comes
+        later than the look is in no period; of what is older than ten minutes there is nothing.
+        """
+        start_ms, end_ms = (int(ms) // PANE_MS * PANE_MS for ms in (start_ms, end_ms))
+        stats = self._history.spanned(start_ms, end_ms)
+        return self.roster.period(start_ms, end_ms, [_insight_subject(target) for target in self._now.targets], stats)
+
     def details(self, service: str, term: int, seq: int) -> Details:
         """The record of one service, of the last update: its targets, in the order of the configuration and then by name; and all groups."""
         now = self._now
@@ -164,6 +179,10 @@ class DetailsBuilder:
         order.sort(key=lambda i: (i, "") if i < known else (known, now.targets[i].id))
         targets = now.figures.of(np.array(order, np.int64)).described([now.targets[i] for i in order])
         return Details(service=service, term=term, seq=seq, at_ms=now.at_ms, targets=targets, **now.groups._asdict())
+
+
+def _insight_subject(target: _Subject) -> Subject:
+    return Subject(kind="target", **target._asdict())
 
 
 def _quantiles(stats: WindowStats, names: Sequence[str]) -> dict[str, Quantiles]:

@@ -111,6 +111,10 @@ class History:
             open_[columns.numbers] += columns.sums[:, _OPEN]
         return np.maximum(0, open_)
 
+    def spanned(self, start_ms: int, end_ms: int) -> WindowStats:
+        """Sums of the kept panes that start within [start_ms, end_ms), both multiples of 10 s."""
+        return summed(self._between(start_ms, end_ms), len(self.numbers))
+
     def windows(self, end_ms: int) -> dict[WindowName, Window]:
         """Every window that ends at `end_ms`, a multiple of 10 s.
 
