@@ -27,6 +27,10 @@ _LEAST_N = 8
 _AS_GOOD = 1.003
 
 
+_NONE: Floats = np.zeros(1)
+"""Of every group."""
+
+
 class LatencyGroups(NamedTuple):
     """Successes newly known, grouped by target and the half-second in which they started."""
 
@@ -37,6 +41,10 @@ class LatencyGroups(NamedTuple):
     sum_ln2: Floats
     in_flight: Floats
     """What the fleet had in flight on the target at the start of the slot."""
+    tokens_n: Floats = _NONE
+    """Those whose output tokens are known."""
+    sum_ln_tokens: Floats = _NONE
+    """Σ ln(output tokens + `FIXED_TOKENS`) of those."""
 
     def residual_sums(self) -> Floats:
         """[groups × candidates] Σ e."""
@@ -50,8 +58,8 @@ class LatencyGroups(NamedTuple):
 def joined(parts: Sequence[LatencyGroups]) -> LatencyGroups:
     """Several groups as one."""
     if not parts:
-        return LatencyGroups(np.zeros(0, np.int64), *(np.zeros(0) for _ in range(4)))
-    return LatencyGroups(*(np.concatenate([part[i] for part in parts]) for i in range(len(LatencyGroups._fields))))
+        return LatencyGroups(np.zeros(0, np.int64), *(np.zeros(0) for _ in LatencyGroups._fields[1:]))
+    return LatencyGroups(*(np.concatenate([np.broadcast_to(part[i], part.n.shape) for part in parts]) for i in range(len(LatencyGroups._fields))))
 
 
 class Fit(NamedTuple):

@@ -33,6 +33,8 @@ class SlotNews(NamedTuple):
     n: int
     sum_ln: int
     sum_ln2: int
+    tokens_n: int = 0
+    sum_ln_tokens: int = 0
 
 
 class Merge:
@@ -103,7 +105,7 @@ class Merge:
             for slot in pane.slots:
                 difference = _difference(slot, known.get(slot.slot))
                 if any(difference):
-                    news = self._news.setdefault((pane.target, row.pane_ms + slot.slot * SLOT_MS), [0] * 7)
+                    news = self._news.setdefault((pane.target, row.pane_ms + slot.slot * SLOT_MS), [0] * _FIGURES)
                     for i, value in enumerate(difference):
                         news[i] += value
 
@@ -119,7 +121,7 @@ class Merge:
             for row in chunks.values():
                 for pane in row.targets:
                     for slot in pane.slots:
-                        figures = known.setdefault((pane.target, pane_ms + slot.slot * SLOT_MS), [0] * 7)
+                        figures = known.setdefault((pane.target, pane_ms + slot.slot * SLOT_MS), [0] * _FIGURES)
                         for i, value in enumerate(_difference(slot, None)):
                             figures[i] += value
         return [SlotNews(target, slot_ms, *figures) for (target, slot_ms), figures in sorted(known.items())]
@@ -152,9 +154,11 @@ class Merge:
 
 
 _NOTHING = Slot(0)
+_FIGURES = len(SlotNews._fields) - 2
+"""Of a slot, beside its target and its time."""
 
 
-def _difference(new: Slot, old: Slot | None) -> tuple[int, int, int, int, int, int, int]:
+def _difference(new: Slot, old: Slot | None) -> tuple[int, ...]:
     old = old or _NOTHING
     return (
         new.first_attempts - old.first_attempts,
@@ -164,4 +168,6 @@ def _difference(new: Slot, old: Slot | None) -> tuple[int, int, int, int, int, i
         new.n - old.n,
         new.sum_ln - old.sum_ln,
         new.sum_ln2 - old.sum_ln2,
+        new.tokens_n - old.tokens_n,
+        new.sum_ln_tokens - old.sum_ln_tokens,
     )

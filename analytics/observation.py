@@ -78,5 +78,8 @@ class Observation:
         n = np.array([item.n for _, item in grouped], float)
         ln_ms = np.array([item.sum_ln for _, item in grouped], float) / MILLION
         ln2_ms = np.array([item.sum_ln2 for _, item in grouped], float) / MILLION
+        tokens_n = np.array([item.tokens_n for _, item in grouped], float)
+        ln_tokens = np.array([item.sum_ln_tokens for _, item in grouped], float) / MILLION
+        ln2_s = ln2_ms - 2 * _LN_SECOND * ln_ms + n * _LN_SECOND**2
         in_flight = self.load.in_flight_at(slots)[targets, columns].astype(float)
-        self._groups.append(LatencyGroups(targets, n, ln_ms - n * _LN_SECOND, ln2_ms - 2 * _LN_SECOND * ln_ms + n * _LN_SECOND**2, in_flight))
+        self._groups.append(LatencyGroups(targets, n, ln_ms - n * _LN_SECOND, ln2_s, in_flight, tokens_n, ln_tokens))

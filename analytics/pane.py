@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import log
 from operator import attrgetter
 from typing import Any
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from routecast.analytics.tally import TallyPane
 from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Resources
-from routecast.models.rows import SLOTS, Slot, TargetPane
+from routecast.models.rows import FIXED_TOKENS, SLOTS, Slot, TargetPane
 
 MILLION = 1_000_000
 LEAST_MS = 0.001
@@ -87,6 +88,10 @@ class Pane:
             slot.n += 1
             slot.sum_ln += ln
             slot.sum_ln2 += ln * ln // MILLION
+            tokens = event.output_tokens
+            if tokens:
+                slot.tokens_n += 1
+                slot.sum_ln_tokens += _ln_tokens(tokens)
 
     def _slot(self, index: int) -> Slot:
         slot = self.slots[index] = Slot(index)
@@ -151,6 +156,12 @@ class Pane:
         if event.queue_depth is not None:
             self.queue_n += 1
             self.queue_depth_max = max(self.queue_depth_max, event.queue_depth)
+
+
+@lru_cache(4096)
+def _ln_tokens(tokens: int) -> int:
+    """In millionths; numbers come again and again."""
+    return round(log(tokens + FIXED_TOKENS) * MILLION)
 
 
 _NAMES = TargetPane.__struct_fields__

@@ -14,6 +14,8 @@ SLOTS = PANE_MS // SLOT_MS
 KEPT_MS = 600_000
 """How long panes are kept behind the partition's watermark."""
 CHUNK_TARGETS = 256
+FIXED_TOKENS = 64
+"""Output tokens that take as long as what an answer takes in any case: logarithms of latency and of tokens grow in proportion then."""
 MOST_REGIONS = 8
 """Regions of callers that are told apart at one target; further ones are not counted."""
 
@@ -29,7 +31,7 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
 
 
 class Slot(msgspec.Struct, array_like=True, gc=False):
-    """Half a second of one target. The last four speak of the requests *started* in it."""
+    """Half a second of one target. From `ended` on it speaks of the requests *started* in it."""
 
     slot: int
     first_attempts: int = 0
@@ -40,6 +42,10 @@ class Slot(msgspec.Struct, array_like=True, gc=False):
     """Successes among the ended."""
     sum_ln: int = 0
     sum_ln2: int = 0
+    tokens_n: int = 0
+    """Successes among the ended whose output tokens are known."""
+    sum_ln_tokens: int = 0
+    """Σ ln(output tokens + `FIXED_TOKENS`) of those."""
 
 
 class TargetPane(msgspec.Struct, array_like=True, gc=False):

@@ -115,6 +115,15 @@ def test_slots_tell_when_requests_started_completed_and_ended() -> None:
     assert pane.row().slots == [Slot(0, 1, 1, 0, 1, 1, ln, ln * ln // 1_000_000), Slot(1, 0, 1, 0, 1), Slot(19, completed=1)]
 
 
+def test_slots_sum_the_tokens_of_successes_beside_their_times() -> None:
+    """Where they are known; so that a long answer is not taken for a slow one."""
+    pane = Pane("a")
+    for event in (ended(output_tokens=36), ended(output_tokens=36), ended(), ended("error", output_tokens=36)):
+        pane.ended(0, event)
+    (slot,) = pane.row().slots
+    assert (slot.n, slot.tokens_n, slot.sum_ln_tokens) == (3, 2, 2 * 4_605_170)
+
+
 def test_row_taken_before_a_change_stays_what_it_was() -> None:
     """A row is a picture of the pane: later events do not reach into it."""
     pane = Pane("a")
