@@ -19,7 +19,7 @@ State = Mapping[str, Any]
 
 _ARRAY = 1
 _MOST_BYTES = 1 << 30
-_DTYPES = frozenset({"<f8", "<i8", "<i4"})
+_DTYPES = frozenset({"<f8", "<i8", "<i4", "<i2", "|u1"})
 
 
 class Stateful(Protocol):
