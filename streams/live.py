@@ -19,10 +19,11 @@ from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from routecast.models.config import Config
 from routecast.models.details import Details
+from routecast.models.errors import CheckFailed
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter
@@ -185,7 +186,7 @@ class Live:
     async def _pump(self, producer: AIOKafkaProducer, running: dict[Outgoing, asyncio.Task[None]]) -> None:
         """Send what emitters have, each its own records one after the other; raises what a sender raised."""
         names = {topic: topic_name(self.config.kafka, topic) for topic in (TRIPS, EVENTS)}
-        partitions: dict[Topic, list[int]] = {}
+        partitions: dict[Topic, list[int]] = {TRIPS: [0]}  # that topic is not asked for: who may not see it still reports
         while True:
             with self._members:
                 emitters = list(self._emitters)
@@ -199,7 +200,18 @@ class Live:
                 await asyncio.wait_for(self._urgent.wait(), LINGER_MS / 1000)
             self._urgent.clear()
             for sender in [sender for sender, task in running.items() if task.done()]:
-                running.pop(sender).result()
+                self._done(sender, running.pop(sender))
+
+    def _done(self, sender: Outgoing, task: asyncio.Task[None]) -> None:
+        """Raise what a sender raised; where this login may not announce anything, events go on all the same."""
+        try:
+            task.result()
+        except TopicAuthorizationFailedError:
+            if sender.topic != TRIPS:
+                raise
+            sender.give_up()
+            why = f"this login may not write to {topic_name(self.config.kafka, TRIPS)!r}; `routecast access --role router` prints what allows it"
+            self._complain(CheckFailed(f"nobody hears what trips here: {why}"))
 
     async def _receive(self) -> None:
         settings = self.config.kafka

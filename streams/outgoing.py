@@ -47,6 +47,13 @@ class Outgoing:
                 del self._unsent[0]
         self._emptied.set()
 
+    def give_up(self) -> None:
+        """Let go of what could not be sent: what is announced late is no news."""
+        self._unsent.clear()
+        while self._take() is not None:
+            pass
+        self._emptied.set()
+
     def _next(self) -> bool:
         record = self._take()
         if record is not None:

@@ -24,11 +24,14 @@ from routecast import Emitter, Router
 from routecast.broker import LocalBroker, run_tool
 from routecast.models.config import Kafka
 from routecast.models.errors import ConfigError
+from routecast.models.events import Completed, decode_events
 from routecast.streams.access import ROLES, Role, rules
 from routecast.streams.admin import administrator
 from routecast.streams.configuration import load_config
+from routecast.streams.connect import CLOSE_S
 from routecast.streams.kafka import client_options, reach, topic_name
-from routecast.streams.topics import ALL
+from routecast.streams.reading import reader
+from routecast.streams.topics import ALL, EVENTS
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 PREFIX = "secure."
@@ -276,6 +279,31 @@ def test_a_router_that_is_not_let_in_says_so_and_goes_on(secured: Secured, tmp_p
     with caplog.at_level(logging.WARNING), Router.connect_sync(f"kafka://{settings.bootstrap}", config, service="chat") as router:
         assert router.choose().target == "a"
     assert [record.getMessage().count("user 'application' is refused; check kafka.username") for record in caplog.records] == [1]
+
+
+def test_a_router_that_may_not_tell_of_trips_says_so_and_reports_all_the_same(
+    secured: Secured, tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its announcement is given up, once and with a word; nothing waits for it when the router closes."""
+    settings = secured.login("emitter")
+    config = load_config(_config_file(tmp_path, settings), {})
+    with caplog.at_level(logging.WARNING), Router.connect_sync(f"kafka://{settings.bootstrap}", config, service="chat") as router:
+        for _ in range(4):
+            router.start(router.choose()).finish("error")
+        emitter, began_s = router.emitter, time.monotonic()
+    assert time.monotonic() - began_s < CLOSE_S
+    assert run(_completed(secured.inside(), emitter.name)) == 4
+    assert sum("this login may not write to 'secure.trips'" in record.getMessage() for record in caplog.records) == 1
+
+
+async def _completed(settings: Kafka, emitter: str) -> int:
+    """Completions that this emitter reported."""
+    found = 0
+    async with reader(settings) as read:
+        for partition, end in (await read.ends(EVENTS, await read.partitions(EVENTS))).items():
+            async for record in read.stretch(EVENTS, partition, 0, end):
+                found += sum(isinstance(event, Completed) and event.emitter == emitter for event in decode_events(record.value or b"")[0])
+    return found
 
 
 def test_a_worker_without_rights_says_what_it_needs(secured: Secured, tmp_path: Path) -> None:
