@@ -110,6 +110,13 @@ class Chunk:
         return TotalsRow(partition, self.number, self.fence, watermark_ms, list(self.targets.values()))
 
 
+def chunk_of(chunks: list[Chunk], number: int) -> Chunk:
+    """The chunk of this number, made where it is not there yet, with those before it."""
+    while len(chunks) <= number:
+        chunks.append(Chunk(len(chunks)))
+    return chunks[number]
+
+
 def newest(rows: Iterable[PaneRow | TotalsRow]) -> Sequence[PaneRow | TotalsRow]:
     """Of each row the one with the highest fence."""
     best: dict[tuple[int, int], PaneRow | TotalsRow] = {}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from routecast.analytics.chunk import Chunk, newest
+from routecast.analytics.chunk import Chunk, chunk_of, newest
 from routecast.analytics.pane import Pane
 from routecast.analytics.place import Place
 from routecast.analytics.totals import book, judge, label
@@ -69,7 +69,7 @@ class PartitionFold:
         return fold
 
     def _restore_totals(self, row: TotalsRow) -> None:
-        chunk = self._chunk(row.chunk)
+        chunk = chunk_of(self._chunks, row.chunk)
         chunk.restore_totals(row)
         self._places |= {target: Place(target, chunk) for target in chunk.targets}
         if row.chunk == 0:
@@ -79,16 +79,11 @@ class PartitionFold:
             self._events, self._bad, self._clamped = row.events, row.bad, row.clamped
             self._routers = {seen.emitter: seen for seen in row.routers}
 
-    def _chunk(self, number: int) -> Chunk:
-        while len(self._chunks) <= number:
-            self._chunks.append(Chunk(len(self._chunks)))
-        return self._chunks[number]
-
     def _restore_pane(self, row: PaneRow) -> None:
         if row.pane_ms <= self._gone_ms:
             self._tombstones.append(pane_key(self.partition, row.pane_ms, row.chunk))
         else:
-            self._chunk(row.chunk).restore_pane(row)
+            chunk_of(self._chunks, row.chunk).restore_pane(row)
 
     def apply(self, offset: int, append_ms: float, events: Sequence[Event], bad: int = 0) -> None:
         """Fold one record: its offset, the log's append time (epoch ms), its events and how many of its objects were bad."""
@@ -168,6 +163,8 @@ class PartitionFold:
             index, pane = self._elsewhere(place, half)
         if pane is not None:
             pane.started(index, first=first)
+        if index < 0:
+            self._late(place, at_ms, event)
         totals = place.totals or place.open_totals(self._applying)
         if totals is not None:
             label(totals, event)
@@ -194,6 +191,8 @@ class PartitionFold:
             index, pane = self._elsewhere(place, half)
         if pane is not None:
             pane.completed(index, event, us)
+        elif index < 0:
+            self._late(place, at_ms, event)
         totals = place.totals or place.open_totals(self._applying)
         if totals is None:
             return
@@ -212,10 +211,20 @@ class PartitionFold:
         index, pane = self._elsewhere(place, int(min(event.completed_at_ms, at_ms)) // SLOT_MS)
         if pane is not None:
             pane.judged(event)
+        elif index < 0:
+            self._late(place, at_ms, event)
         totals = place.totals or place.open_totals(self._applying)
         if totals is not None:
             totals.late += index < 0
             judge(totals, event)
+
+    def _late(self, place: Place, at_ms: float, event: Started | Completed | Feedback) -> None:
+        """Show in the pane it came in what is too late for its own."""
+        index, pane = self._elsewhere(place, int(at_ms) // SLOT_MS)
+        if index < 0:
+            _, pane = self._elsewhere(place, int(self.watermark_ms) // SLOT_MS)
+        if pane is not None:
+            pane.came_late(event)
 
     def _resources(self, event: Resources, at_ms: float) -> None:
         place = self._places.get(event.target) or self._place(event.target)
@@ -224,8 +233,8 @@ class PartitionFold:
             pane.resources(event)
 
     def _place(self, target: str) -> Place:
-        """The place of a target that is new here."""
-        chunk = self._chunk_with_room()
+        """The place of a target that is new here: in the first chunk that has room, as a torn flush may bring a later one back alone."""
+        chunk = next((chunk for chunk in self._chunks if chunk.has_room), None) or chunk_of(self._chunks, len(self._chunks))
         chunk.add(target)
         place = self._places[target] = Place(target, chunk)
         return place
@@ -240,13 +249,6 @@ class PartitionFold:
         if pane is not None and pane_ms + PANE_MS == self._turn_ms:
             place.begin, place.pane = half - index, pane
         return index, pane
-
-    def _chunk_with_room(self) -> Chunk:
-        """The first that has room, since a torn flush may bring a later chunk back without the last targets of an earlier one."""
-        for chunk in self._chunks:
-            if chunk.has_room:
-                return chunk
-        return self._chunk(len(self._chunks))
 
     def _expire(self) -> None:
         """Let go of what has become too old."""

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from routecast.analytics.tally import TallyPane
-from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Resources
+from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Resources, Started
 from routecast.models.rows import FIXED_TOKENS, SLOTS, Slot, TargetPane
 
 MILLION = 1_000_000
@@ -23,9 +23,10 @@ class Pane:
     """One target in one pane of one partition, while it can still change."""
 
     __slots__ = (
-        "_row", "caller_fault", "cancelled", "cost_micro_usd", "cpu_n", "cpu_sum", "duration", "error", "input_tokens", "memory_n", "memory_sum",
-        "network_n", "network_us_sum", "ok", "output_tokens", "quality_n", "quality_sum", "queue_depth_max", "queue_n", "rate_limited",
-        "satisfaction_n", "satisfaction_sum", "slots", "target", "timeout", "tpot", "ttft",
+        "_row", "caller_fault", "cancelled", "cost_micro_usd", "cpu_n", "cpu_sum", "duration", "error", "input_tokens", "late", "late_quality_n",
+        "late_quality_sum", "late_satisfaction_n", "late_satisfaction_sum", "memory_n", "memory_sum", "network_n", "network_us_sum", "ok",
+        "output_tokens", "quality_n", "quality_sum", "queue_depth_max", "queue_n", "rate_limited", "satisfaction_n", "satisfaction_sum", "slots",
+        "target", "timeout", "tpot", "ttft",
     )  # fmt: skip
 
     def __init__(self, target: str) -> None:
@@ -36,6 +37,7 @@ class Pane:
         self.quality_n = self.quality_sum = self.satisfaction_n = self.satisfaction_sum = 0
         self.cpu_n = self.cpu_sum = self.memory_n = self.memory_sum = self.network_n = self.network_us_sum = 0
         self.queue_n = self.queue_depth_max = 0
+        self.late = self.late_quality_n = self.late_quality_sum = self.late_satisfaction_n = self.late_satisfaction_sum = 0
         self.slots: list[Slot | None] = [None] * SLOTS
         self._row: TargetPane | None = None
 
@@ -43,7 +45,7 @@ class Pane:
     def restored(cls, row: TargetPane) -> Pane:
         """The pane behind a row."""
         pane = cls(row.target)
-        for name in (*_OUTCOMES, *_FIGURES):
+        for name in (*_OUTCOMES, *_FIGURES, *_LATE):
             setattr(pane, name, getattr(row, name))
         pane.duration, pane.ttft, pane.tpot = TallyPane(row.duration), TallyPane(row.ttft), TallyPane(row.tpot)
         for slot in row.slots:
@@ -55,7 +57,7 @@ class Pane:
         if self._row is None:
             tallies = [tally.row() for tally in self.tallies]
             slots = [replace(slot) for slot in self.slots if slot is not None]
-            in_order: tuple[Any, ...] = (self.target, *_outcomes(self), *tallies, *_figures(self), slots)
+            in_order: tuple[Any, ...] = (self.target, *_outcomes(self), *tallies, *_figures(self), slots, *_late(self))
             self._row = TargetPane(*in_order)
         return self._row
 
@@ -141,6 +143,18 @@ class Pane:
             self.satisfaction_n += 1
             self.satisfaction_sum += round(event.satisfaction * MILLION)
 
+    def came_late(self, event: Started | Completed | Feedback) -> None:
+        """Count an event that came while this pane was filling, too late for its own, and what it said if it is feedback."""
+        self._row = None
+        self.late += 1
+        if isinstance(event, Feedback):
+            if event.quality is not None:
+                self.late_quality_n += 1
+                self.late_quality_sum += round(event.quality * MILLION)
+            if event.satisfaction is not None:
+                self.late_satisfaction_n += 1
+                self.late_satisfaction_sum += round(event.satisfaction * MILLION)
+
     def resources(self, event: Resources) -> None:
         """Add what a target said of itself."""
         self._row = None
@@ -167,4 +181,6 @@ def _ln_tokens(tokens: int) -> int:
 _NAMES = TargetPane.__struct_fields__
 _OUTCOMES, _FIGURES = _NAMES[_NAMES.index("target") + 1 : _NAMES.index("duration")], _NAMES[_NAMES.index("tpot") + 1 : _NAMES.index("slots")]
 _outcomes: Callable[[Pane], tuple[int, ...]] = attrgetter(*_OUTCOMES)
+_LATE = _NAMES[_NAMES.index("slots") + 1 :]
 _figures: Callable[[Pane], tuple[int, ...]] = attrgetter(*_FIGURES)
+_late: Callable[[Pane], tuple[int, ...]] = attrgetter(*_LATE)

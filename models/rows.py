@@ -77,6 +77,13 @@ class TargetPane(msgspec.Struct, array_like=True, gc=False):
     queue_n: int
     queue_depth_max: int
     slots: list[Slot]
+    late: int = 0
+    """Events that came in this pane, too late for their own: starts, ends and feedback."""
+    late_quality_n: int = 0
+    """What feedback among them said, of attempts that ended more than ten minutes before."""
+    late_quality_sum: int = 0
+    late_satisfaction_n: int = 0
+    late_satisfaction_sum: int = 0
 
 
 class PaneRow(msgspec.Struct, array_like=True, gc=False):

@@ -111,7 +111,7 @@ def test_end_of_a_lost_request_takes_the_loss_back() -> None:
 
 
 def test_late_events_count_in_totals_alone() -> None:
-    """What is older than the kept panes is added to the totals, counted as late, and opens no pane."""
+    """What is older than the kept panes is added to the totals, and shown as late in the pane in which it came; it opens no other."""
     fold = folded(started(700.0, "new", "b"))
     fold.apply(1, T0 + 700_000, [started(1.0), ended(2.0, 1.0, quality=0.5)])
     rows = rows_of(fold.flush())
@@ -120,11 +120,14 @@ def test_late_events_count_in_totals_alone() -> None:
     assert isinstance(row, TotalsRow)
     late = row.targets[1]
     assert (late.started, late.ok, late.lost, late.late, late.quality_n, late.duration_us) == (1, 1, 0, 2, 1, 1_000_000)
+    pane = rows[b"pane/0/1700000700000/0"]
+    assert isinstance(pane, PaneRow)
+    assert [(target.target, target.late, target.ok, len(target.slots)) for target in pane.targets] == [("b", 0, 0, 1), ("a", 2, 0, 0)]
 
 
 @pytest.mark.parametrize(("behind_s", "late"), [(KEPT_S - 0.001, 0), (KEPT_S, 1)])
 def test_feedback_finds_its_pane_or_counts_as_late(behind_s: float, late: int) -> None:
-    """Feedback goes to the pane of its request; once that has expired, to the totals alone."""
+    """Feedback goes to the pane of its request; once that has expired, to the totals, and it is shown as late in the pane in which it comes."""
     fold = folded(started(behind_s, "new", "b"))
     fold.apply(1, T0 + behind_s * 1000, [Feedback(at_ms=T0 + behind_s * 1000, request_id="r", target="a", completed_at_ms=T0, quality=0.25)])
     changelog = fold.flush()
@@ -132,7 +135,21 @@ def test_feedback_finds_its_pane_or_counts_as_late(behind_s: float, late: int) -
     assert isinstance(totals, TotalsRow)
     assert (totals.targets[1].quality_n, totals.targets[1].quality_sum, totals.targets[1].late) == (1, 250_000, late)
     panes = [pane for row in rows_of(changelog).values() if isinstance(row, PaneRow) for pane in row.targets if pane.target == "a"]
-    assert [pane.quality_sum for pane in panes] == [250_000] * (1 - late)
+    assert [(pane.quality_sum, pane.late_quality_n, pane.late_quality_sum) for pane in panes] == [(0, 1, 250_000) if late else (250_000, 0, 0)]
+
+
+def test_feedback_that_is_itself_late_is_shown_in_the_pane_of_the_watermark() -> None:
+    """A report that was under way for longer than panes are kept is shown where it came in, once, also when rows are restored."""
+    fold = folded(started(KEPT_S + 50.0, "new", "b"))
+    said = Feedback(at_ms=T0 + 1000, request_id="r", target="b", completed_at_ms=T0, satisfaction=0.75)
+    fold.apply(1, T0 + KEPT_S * 1000 + 50_000, [said])
+    changelog = fold.flush()
+    again = PartitionFold.restored(0, rows_of(changelog).values())
+    again.apply(1, T0 + KEPT_S * 1000 + 50_000, [said])
+    again.apply(2, T0 + KEPT_S * 1000 + 50_000, [said])
+    for flushed, n in ((changelog, 1), (again.flush(), 2)):
+        (pane,) = (target for row in rows_of(flushed).values() if isinstance(row, PaneRow) for target in row.targets)
+        assert (pane.late, pane.late_satisfaction_n, pane.late_satisfaction_sum, pane.late_quality_n) == (n, n, n * 750_000, 0)
 
 
 def test_event_from_far_in_the_future_is_clamped_to_its_append_time() -> None:
