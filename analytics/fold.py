@@ -203,8 +203,7 @@ class PartitionFold:
             totals.first_attempts += event.attempt == 1
         elif start_index < 0:
             totals.lost -= 1
-        if index < 0:
-            totals.late += 1
+        totals.late += index < 0
 
     def _feedback(self, event: Feedback, at_ms: float) -> None:
         place = self._places.get(event.target) or self._place(event.target)
