@@ -17,7 +17,7 @@ from routecast.models.errors import ConfigError
 
 DEFAULT_FILE = Path("routecast.toml")
 PREFIX = "ROUTECAST_"
-RESERVED = frozenset({"ROUTECAST_TRACES", "ROUTECAST_TEST_KAFKA"})
+RESERVED = frozenset({"ROUTECAST_TRACES", "ROUTECAST_TEST_KAFKA", "ROUTECAST_TEST_INFLUX"})
 """Variables with our prefix that are no configuration."""
 
 Table = dict[str, Any]

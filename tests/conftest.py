@@ -11,11 +11,12 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import settings
 
+from routecast import influxd
 from routecast.broker import LocalBroker, missing_tools
 from routecast.models.config import Config, Kafka
 from routecast.streams.configuration import load_config
@@ -64,6 +65,44 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
 def kafka(bootstrap: str) -> Kafka:
     """How to reach a broker on which no other test has anything under this prefix."""
     return Kafka(bootstrap=bootstrap, prefix=f"test-{uuid.uuid4().hex[:8]}.")
+
+
+class InfluxServer(NamedTuple):
+    """An InfluxDB 2 that runs, and a token that may do everything there."""
+
+    url: str
+    organisation: str
+    token: str
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build InfluxDB before the first test that needs it: no test's time suffices."""
+    needed = any({"influx", "influx_tools"} & set(getattr(item, "fixturenames", ())) for item in session.items) and not session.config.option.collectonly
+    if needed and not os.environ.get("ROUTECAST_TEST_INFLUX") and not influxd.built() and not influxd.missing_tools():
+        print(f"building InfluxDB {influxd.VERSION} once, about 4 minutes", file=sys.stderr, flush=True)
+        influxd.build()
+
+
+@pytest.fixture(scope="session")
+def influx_tools() -> None:
+    """What a local InfluxDB needs; its tests are skipped without, never under CI."""
+    lacking = influxd.missing_tools()
+    if lacking and os.environ.get("CI"):
+        pytest.fail(f"{' and '.join(lacking)} must be installed under CI")
+    if lacking:
+        pytest.skip(f"needs InfluxDB 2: install {' and '.join(lacking)}, or set ROUTECAST_TEST_INFLUX=url,organisation,token to a running one")
+
+
+@pytest.fixture(scope="session")
+def influx(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[InfluxServer]:
+    """An InfluxDB for all tests that only need one to talk to: the one of `ROUTECAST_TEST_INFLUX`, or our own."""
+    running = os.environ.get("ROUTECAST_TEST_INFLUX")
+    if running:
+        yield InfluxServer(*running.split(",", 2))
+        return
+    request.getfixturevalue("influx_tools")
+    with influxd.LocalInflux(tmp_path_factory.mktemp("influx")) as server:
+        yield InfluxServer(server.url, server.organisation, server.token)
 
 
 TARGETS = """
