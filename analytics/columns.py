@@ -26,6 +26,7 @@ CELLS: Final = len(DURATIONS) * BUCKETS
 _COUNTED = (
     "ok", "error", "timeout", "rate_limited", "cancelled", "caller_fault", "input_tokens", "output_tokens", "cost_micro_usd", "quality_n",
     "quality_sum", "satisfaction_n", "satisfaction_sum", "cpu_n", "cpu_sum", "memory_n", "memory_sum", "network_n", "network_us_sum", "queue_n",
+    "late", "late_quality_n", "late_quality_sum", "late_satisfaction_n", "late_satisfaction_sum",
 )  # fmt: skip
 SUMS: Final = (*_COUNTED, *(f"{name}_n" for name in DURATIONS), *(f"{name}_us" for name in DURATIONS), "open")
 """What adds up; `open` are requests that started here and have not ended."""

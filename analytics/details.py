@@ -11,12 +11,12 @@ import numpy as np
 
 from routecast.analytics.columns import Ints
 from routecast.analytics.figures import Floats, details_of, quantiles_ms
-from routecast.analytics.history import History, Window
+from routecast.analytics.history import History
 from routecast.analytics.insights.period import Period
 from routecast.analytics.insights.roster import Roster
 from routecast.analytics.merge import Merge
 from routecast.analytics.quantiles import Quantiles
-from routecast.analytics.window import WindowStats
+from routecast.analytics.window import Window, WindowStats
 from routecast.models.config import Config
 from routecast.models.details import Details, OutcomesTotal, SubjectDetails, WindowDetails, WindowName
 from routecast.models.insights import Subject

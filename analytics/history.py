@@ -15,7 +15,7 @@ import numpy as np
 
 from routecast.analytics.columns import SUMS, Columns, Ints, columns_of
 from routecast.analytics.merge import Merge, PaneKey
-from routecast.analytics.window import WindowStats
+from routecast.analytics.window import Window, WindowStats
 from routecast.models.details import WindowName
 from routecast.models.rows import PANE_MS
 
@@ -26,14 +26,6 @@ _OPEN = SUMS.index("open")
 
 LENGTHS_MS: Final[dict[WindowName, int]] = {"10s": 10_000, "1m": 60_000, "5m": 300_000, "1h": _HOUR_MS, "24h": 24 * _HOUR_MS}
 _RESOLUTION_MS: Final[dict[WindowName, int]] = {"10s": PANE_MS, "1m": PANE_MS, "5m": PANE_MS, "1h": PART_MS, "24h": _HOUR_MS}
-
-
-class Window(NamedTuple):
-    """Statistics over [start_ms, end_ms)."""
-
-    start_ms: int
-    end_ms: int
-    stats: WindowStats
 
 
 def summed(columns: Iterable[Columns], n: int) -> WindowStats:

@@ -242,6 +242,15 @@ def bounds_us(counts: Counts, ranks: tuple[int, int]) -> tuple[float, float]:
     return float(_EDGES[lower - 1]) if lower else 0.0, float(_EDGES[upper] - 1) if upper < BUCKETS - 1 else math.inf
 
 
+def bounds_of_rows(counts: Counts, lower: Integers, upper: Integers) -> tuple[Floats, Floats]:
+    """`bounds_us` of every row of a matrix, each with ranks of its own."""
+    running = counts.ravel().cumsum()
+    before = np.concatenate(([0], running[BUCKETS - 1 : -1 : BUCKETS]))
+    low, high = (running.searchsorted(before + ranks) % BUCKETS for ranks in (lower, upper))
+    least = np.where(low > 0, _EDGE_ARRAY[low - 1], 0.0)
+    return least, np.where(high < BUCKETS - 1, _EDGE_ARRAY[np.minimum(high, BUCKETS - 2)] - 1.0, np.inf)
+
+
 def share_at_most(counts: Counts, us: float) -> Floats:
     """Share, 0..1, of durations that are at most `us`, of a vector or of each of many; NaN where nothing was counted.
 

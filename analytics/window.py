@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from routecast.analytics.columns import DURATIONS, HIGHS, LOWS, NO_LOW, SUMS, Columns, Ints
 from routecast.analytics.sketch import BUCKETS
+
+
+class Window(NamedTuple):
+    """Statistics over [start_ms, end_ms), a row for each subject."""
+
+    start_ms: int
+    end_ms: int
+    stats: WindowStats
+    peaks: Ints | None = None
+    """Most requests that were in flight at once; None where that is not known."""
 
 
 class WindowStats:
@@ -42,6 +53,18 @@ class WindowStats:
         self.highs[numbers] = np.maximum(self.highs[numbers], columns.highs)
         self.lows[numbers] = np.minimum(self.lows[numbers], columns.lows)
         self.sketches.reshape(-1)[columns.cells] += columns.counts
+
+    def remove(self, columns: Columns) -> None:
+        """Take back sums and sketches that were added; extremes stay, and are to be made anew from what is left."""
+        self.sums[columns.numbers] -= columns.sums
+        self.sketches.reshape(-1)[columns.cells] -= columns.counts
+
+    def grow(self, n: int) -> None:
+        """Make room for `n` subjects."""
+        if n > len(self):
+            grown = WindowStats(n)
+            grown.merge(self)
+            self.sums, self.highs, self.lows, self.sketches = grown.sums, grown.highs, grown.lows, grown.sketches
 
     def merge(self, other: WindowStats) -> None:
         """Add another window of the same subjects; it may know fewer."""

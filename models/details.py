@@ -56,8 +56,21 @@ class Resources(_Frozen):
     """Largest reported."""
 
 
+class LateDetails(_Frozen):
+    """What came in during a window and was too late for its own: more than ten minutes. It is in the totals, and only shown here."""
+
+    n: NonNegativeInt = 0
+    """Starts, ends and feedback."""
+    quality: Judgement = Judgement()
+    """What feedback said of attempts that ended long ago."""
+    satisfaction: Judgement = Judgement()
+
+
 class WindowDetails(_Frozen):
-    """Figures of one subject over [start_ms, end_ms), epoch milliseconds. Counts are of attempts that ended in it."""
+    """Figures of one subject over [start_ms, end_ms), epoch milliseconds. Counts are of attempts that ended in it.
+
+    A window that is longer than anything is known begins with what is known; rates are per minute of [start_ms, end_ms).
+    """
 
     start_ms: float
     end_ms: float
@@ -77,12 +90,18 @@ class WindowDetails(_Frozen):
     """Time to first chunk of attempts that streamed."""
     tpot: Duration = Duration()
     """Time per output token after the first chunk."""
+    in_flight_max: NonNegativeInt | None = None
+    """Most that were in flight at the same time, looked at every half-second; None where that is not known."""
     tokens_per_min: NonNegativeFloat = 0.0
     """Input and output together."""
+    input_tokens: NonNegativeInt = 0
+    output_tokens: NonNegativeInt = 0
     cost_usd: NonNegativeFloat = 0.0
     quality: Judgement = Judgement()
     satisfaction: Judgement = Judgement()
     resources: Resources = Resources()
+    late: LateDetails | None = None
+    """None where nothing came late."""
 
 
 class OutcomesTotal(_Frozen):

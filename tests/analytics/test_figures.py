@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routecast.analytics.columns import columns_of
-from routecast.analytics.figures import details_of, quantiles_ms
+from routecast.analytics.figures import details_of, quantiles_ms, significant
 from routecast.analytics.fold import PartitionFold
-from routecast.analytics.history import Window, summed
-from routecast.models.details import Duration, Judgement, Resources, WindowDetails
-from routecast.models.events import Completed, Event, Outcome
+from routecast.analytics.history import summed
+from routecast.analytics.window import Window
+from routecast.models.details import Duration, Judgement, LateDetails, Resources, WindowDetails
+from routecast.models.events import Completed, Event, Feedback, Outcome
 from routecast.models.events import Resources as Report
 from routecast.models.rows import PaneRow, decode_row
 
@@ -126,3 +127,26 @@ def test_last_update_is_the_newest_half_second() -> None:
 def test_quantiles_of_nothing_are_not_a_number() -> None:
     """No evidence gives no figure rather than a wrong one."""
     assert np.isnan(quantiles_ms(window_of([]).stats, (0.5,))).all()
+
+
+@given(st.lists(st.floats(1e-6, 1e15), min_size=1, max_size=20))
+def test_published_figures_have_six_significant_digits(values: list[float]) -> None:
+    """They are the decimals that printing would give, to within a tie."""
+    for value, found in zip(values, significant(np.array(values)).tolist(), strict=True):
+        assert float(f"{found:.6g}") == found
+        assert found == pytest.approx(value, rel=5.000001e-6)
+
+
+def test_nothing_stays_nothing() -> None:
+    """Zero and what is not known are no numbers of digits."""
+    assert significant(np.array([0.0, -12.3456789])).tolist() == [0.0, -12.3457]
+    assert np.isnan(significant(np.array([np.nan]))).all()
+
+
+def test_what_came_late_is_shown_apart() -> None:
+    """Feedback of an hour ago is in no figure of this window, and still seen in it."""
+    hour_ago = Feedback(at_ms=T0 + 600, request_id="r", target="a", completed_at_ms=T0 - 3_600_000, quality=0.5)
+    figures = figures_of(ended(), hour_ago)
+    assert figures.quality == Judgement()
+    assert figures.late == LateDetails(n=1, quality=Judgement(n=1, mean=0.5))
+    assert figures_of(ended()).late is None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from routecast.analytics.interval import EXACT_N, jeffreys_lower, jeffreys_upper, quantile_interval, sketch_interval
+from routecast.analytics.interval import EXACT_N, jeffreys_lower, jeffreys_upper, quantile_interval, sketch_interval, sketch_intervals
 from routecast.analytics.sketch import BUCKETS, buckets_of
 
 stats = import_module("scipy.stats")  # imported by name because it comes without types
@@ -151,3 +151,15 @@ def test_interval_of_a_small_sketch_is_none() -> None:
     """Too few durations give no interval rather than a wrong one."""
     assert sketch_interval(np.bincount([300] * 71, minlength=BUCKETS), 0.95) is None
     assert sketch_interval(np.zeros(BUCKETS, np.int64), 0.95) is None
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, BUCKETS - 1), st.integers(0, 3_000)), max_size=4), max_size=6))
+def test_intervals_of_many_sketches_are_those_of_each(sketches: list[list[tuple[int, int]]]) -> None:
+    """All at once or one at a time: the same ends, and none where one is too small."""
+    matrix = np.zeros((len(sketches), BUCKETS), np.int64)
+    for row, held in zip(matrix, sketches, strict=True):
+        for bucket, count in held:
+            row[bucket] += count
+    low, high = sketch_intervals(matrix, 0.95)
+    for row, ends in zip(matrix, zip(low.tolist(), high.tolist(), strict=True), strict=True):
+        assert sketch_interval(row, 0.95) == (None if np.isnan(ends).any() else ends)

@@ -37,7 +37,8 @@ def test_figures_without_evidence_are_not_written() -> None:
     window = json.loads(RECORD.encode())["targets"][0]["windows"]["24h"]
     assert window == {
         "start_ms": 0.0, "end_ms": 10_000.0, "requests": 0, "requests_per_min": 0.0, "judged": 0, "latency": {"n": 0}, "ttft": {"n": 0},
-        "tpot": {"n": 0}, "tokens_per_min": 0.0, "cost_usd": 0.0, "quality": {"n": 0}, "satisfaction": {"n": 0}, "resources": {},
+        "tpot": {"n": 0}, "tokens_per_min": 0.0, "input_tokens": 0, "output_tokens": 0,
+        "cost_usd": 0.0, "quality": {"n": 0}, "satisfaction": {"n": 0}, "resources": {},
     }  # fmt: skip
 
 
