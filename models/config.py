@@ -40,6 +40,8 @@ class TargetConfig(Group):
     capacity: int | None = Field(default=None, ge=1, description="concurrent requests it serves; absent: fitted from traffic")
     requests_per_min: float | None = Field(default=None, gt=0, description="rate limit, requests per minute; absent: none")
     tokens_per_min: float | None = Field(default=None, gt=0, description="rate limit, tokens per minute; absent: none")
+    requests_per_day: float | None = Field(default=None, gt=0, description="requests a day (UTC) that the provider allows; absent: no such limit")
+    tokens_per_day: float | None = Field(default=None, gt=0, description="tokens a day (UTC) that the provider allows; absent: no such limit")
     input_usd_per_mtok: float = Field(default=0.0, ge=0, description="price of a million input tokens, USD")
     output_usd_per_mtok: float = Field(default=0.0, ge=0, description="price of a million output tokens, USD")
     quality: Ratio | None = Field(default=None, description="quality until feedback arrives, 0..1; absent: 0.8, reported as unknown")
@@ -209,7 +211,10 @@ class Influx(Group):
 
     url: Name = Field(default="http://localhost:8086", description="address of InfluxDB 2")
     organisation: Name = Field(default="routecast", description="organisation")
-    token_file: Name = Field(default="influx.token", description="file that holds the token")
+    bucket_prefix: str = Field(default="routecast_", max_length=100, pattern=r"^[a-zA-Z0-9._-]*$", description="before the name of every bucket")
+    token_file: Name = Field(default="influx.token", description="file that holds the token of the sink, which may only write, and nothing else")
+    read_token_file: Name = Field(default="influx-read.token", description="file that holds the token of those who only read, such as Grafana")
+    admin_token_file: Name = Field(default="influx-admin.token", description="file that holds the token by which `routecast influx init` makes the rest")
 
 
 class Config(Group):

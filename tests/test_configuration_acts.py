@@ -140,7 +140,10 @@ INERT: list[tuple[str, Any]] = [
     ("kafka", {"cert_file": "c", "key_file": "k"}),
     ("influx.url", "http://elsewhere"),
     ("influx.organisation", "x"),
+    ("influx.bucket_prefix", "x"),
     ("influx.token_file", "x"),
+    ("influx.read_token_file", "x"),
+    ("influx.admin_token_file", "x"),
 ]
 """Keys whose part does not exist yet, the region, which acts only where a request asks for one, those of `Router.call`, which must not change
 what `choose` does (tests/streams/test_calling.py and test_waiting.py look at what they do), and how the log is reached."""

@@ -1,0 +1,83 @@
+"""Fixtures for tests of what is stored in InfluxDB."""
+
+from __future__ import annotations
+
+import csv
+import json
+import urllib.request
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import pytest
+
+from routecast.dashboards.schema import RETENTION_S
+from routecast.models.config import Influx
+
+
+class Server(Protocol):
+    """The `influx` fixture."""
+
+    url: str
+    organisation: str
+    token: str
+
+
+class Store:
+    """Six buckets on a real server, for one test alone."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.settings = Influx(url=server.url, organisation=server.organisation, bucket_prefix=f"test-{uuid.uuid4().hex[:8]}-")
+        self.token = server.token
+        organisations = self.ask("GET", f"/api/v2/orgs?org={server.organisation}")["orgs"]
+        self._organisation_id = organisations[0]["id"]
+        self._buckets: list[str] = []
+
+    def make_buckets(self) -> None:
+        """All of the schema."""
+        for name, kept_s in RETENTION_S.items():
+            rules = [{"type": "expire", "everySeconds": kept_s}] if kept_s else []
+            wanted = {"orgID": self._organisation_id, "name": f"{self.settings.bucket_prefix}{name}", "retentionRules": rules}
+            self._buckets.append(self.ask("POST", "/api/v2/buckets", wanted)["id"])
+
+    def drop(self) -> None:
+        """Forget everything."""
+        for bucket in self.ask("GET", f"/api/v2/buckets?orgID={self._organisation_id}&limit=100")["buckets"]:
+            if bucket["name"].startswith(self.settings.bucket_prefix):
+                self.ask("DELETE", f"/api/v2/buckets/{bucket['id']}")
+
+    def clear(self, bucket: str) -> None:
+        """Forget what is in one of them."""
+        path = f"/api/v2/delete?org={self._server.organisation}&bucket={self.settings.bucket_prefix}{bucket}"
+        self.ask("POST", path, {"start": "1970-01-01T00:00:00Z", "stop": "2200-01-01T00:00:00Z"})
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """Any request, by JSON."""
+        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self._server.url + path, data, headers, method=method), timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def query(self, flux: str) -> list[dict[str, str]]:
+        """Rows of a Flux query; `BUCKET(x)` stands for the bucket x."""
+        for name in RETENTION_S:
+            flux = flux.replace(f"BUCKET({name})", f'from(bucket: "{self.settings.bucket_prefix}{name}") |> range(start: 0, stop: 2200-01-01T00:00:00Z)')
+        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/vnd.flux", "Accept": "application/csv"}
+        path = f"/api/v2/query?org={self._server.organisation}"
+        with urllib.request.urlopen(urllib.request.Request(self._server.url + path, flux.encode(), headers), timeout=60) as answer:
+            text = answer.read().decode()
+        return [row for table in text.split("\r\n\r\n") for row in csv.DictReader(table.strip("\r\n").splitlines())]
+
+    def points(self, bucket: str, columns: Sequence[str] = ("_measurement", "_field", "_value")) -> list[tuple[str, ...]]:
+        """Everything in a bucket, sorted."""
+        return sorted(tuple(row.get(column, "") for column in columns) for row in self.query(f"BUCKET({bucket})"))
+
+
+@pytest.fixture
+def store(influx: Server) -> Iterator[Store]:
+    """Buckets on a real InfluxDB."""
+    made = Store(influx)
+    made.make_buckets()
+    yield made
+    made.drop()
