@@ -125,6 +125,8 @@ ACTS: list[tuple[str, Any, set[str], set[str]]] = [
 ]
 INERT: list[tuple[str, Any]] = [
     ("target.region", "eu"),
+    ("target.requests_per_day", 1000.0),
+    ("target.tokens_per_day", 1e6),
     ("routing.objective.within_ms", 1.0),
     ("routing.call", {"attempts": 1, "deadline_ms": 1.0, "retry_ratio": 0.0, "retry_reserve": 0.0}),
     ("routing.overflow", {"enabled": False, "queue": 1, "limit": 2.0, "fitted_limit": 2.0}),
@@ -146,7 +148,8 @@ INERT: list[tuple[str, Any]] = [
     ("influx.admin_token_file", "x"),
 ]
 """Keys whose part does not exist yet, the region, which acts only where a request asks for one, those of `Router.call`, which must not change
-what `choose` does (tests/streams/test_calling.py and test_waiting.py look at what they do), and how the log is reached."""
+what `choose` does (tests/streams/test_calling.py and test_waiting.py look at what they do), limits of a day, which only capacity reckons with, and
+how the log is reached."""
 
 
 def _changed(key: str, value: object) -> set[str]:
