@@ -35,11 +35,9 @@ class Progress:
 
     def tell(self, events: int, at_ms: float) -> None:
         """Say it, unless that was said a moment ago. `at_ms`: the time the events have reached, epoch ms; 0 before the first."""
-        now_s = time.monotonic()
-        if now_s - self._told_s < (_TERMINAL_S if self._moves else _PIPE_S):
+        if not self._due():
             return
-        self._told_s = now_s
-        per_s = events / (now_s - self._began_s)
+        per_s = events / (self._told_s - self._began_s)
         left_s = (self._all - events) / per_s if per_s and self._all > events else None
         if self._moves:
             eta = f", {left_s:.0f} s left" if left_s is not None else ""
@@ -47,6 +45,25 @@ class Progress:
         else:
             said = {"doing": self._doing, "events": events, "at_ms": at_ms, "events_per_s": round(per_s), "left_s": left_s and round(left_s)}
             print(json.dumps({key: value for key, value in said.items() if value is not None}), file=sys.stderr, flush=True)
+
+    def tell_share(self, share: float) -> None:
+        """Say how much of work without events is done, 0..1, unless that was said a moment ago."""
+        if not self._due():
+            return
+        left_s = (1.0 - share) / share * (self._told_s - self._began_s) if share > 0 else None
+        if self._moves:
+            eta = f", {left_s:.0f} s left" if left_s is not None else ""
+            print(f"\r\x1b[K{self._doing}: {share:.0%}{eta}", end="", file=sys.stderr, flush=True)
+        else:
+            said = {"doing": self._doing, "share": round(share, 2)} | ({} if left_s is None else {"left_s": round(left_s)})
+            print(json.dumps(said), file=sys.stderr, flush=True)
+
+    def _due(self) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._told_s < (_TERMINAL_S if self._moves else _PIPE_S):
+            return False
+        self._told_s = now_s
+        return True
 
 
 def moment(at_ms: float) -> str:
