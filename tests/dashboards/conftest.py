@@ -32,20 +32,35 @@ class Store:
         self.token = server.token
         organisations = self.ask("GET", f"/api/v2/orgs?org={server.organisation}")["orgs"]
         self._organisation_id = organisations[0]["id"]
-        self._buckets: list[str] = []
 
     def make_buckets(self) -> None:
         """All of the schema."""
         for name, kept_s in RETENTION_S.items():
             rules = [{"type": "expire", "everySeconds": kept_s}] if kept_s else []
             wanted = {"orgID": self._organisation_id, "name": f"{self.settings.bucket_prefix}{name}", "retentionRules": rules}
-            self._buckets.append(self.ask("POST", "/api/v2/buckets", wanted)["id"])
+            self.ask("POST", "/api/v2/buckets", wanted)
+
+    def _buckets(self) -> dict[str, str]:
+        """Ids by full name."""
+        listed = self.ask("GET", f"/api/v2/buckets?orgID={self._organisation_id}&limit=100")["buckets"]
+        return {bucket["name"]: bucket["id"] for bucket in listed if bucket["name"].startswith(self.settings.bucket_prefix)}
+
+    def delete_bucket(self, name: str) -> None:
+        """One of them."""
+        self.ask("DELETE", f"/api/v2/buckets/{self._buckets()[self.settings.bucket_prefix + name]}")
+
+    def change_retention(self, name: str, kept_s: int) -> None:
+        """Of one of them."""
+        path = f"/api/v2/buckets/{self._buckets()[self.settings.bucket_prefix + name]}"
+        self.ask("PATCH", path, {"retentionRules": [{"type": "expire", "everySeconds": kept_s}]})
 
     def drop(self) -> None:
         """Forget everything."""
-        for bucket in self.ask("GET", f"/api/v2/buckets?orgID={self._organisation_id}&limit=100")["buckets"]:
-            if bucket["name"].startswith(self.settings.bucket_prefix):
-                self.ask("DELETE", f"/api/v2/buckets/{bucket['id']}")
+        for bucket in self._buckets().values():
+            self.ask("DELETE", f"/api/v2/buckets/{bucket}")
+        for token in self.ask("GET", f"/api/v2/authorizations?orgID={self._organisation_id}")["authorizations"]:
+            if self.settings.bucket_prefix in token["description"]:
+                self.ask("DELETE", f"/api/v2/authorizations/{token['id']}")
 
     def clear(self, bucket: str) -> None:
         """Forget what is in one of them."""
@@ -75,9 +90,15 @@ class Store:
 
 
 @pytest.fixture
-def store(influx: Server) -> Iterator[Store]:
-    """Buckets on a real InfluxDB."""
+def empty_store(influx: Server) -> Iterator[Store]:
+    """A real InfluxDB on which nothing is called as in this test yet."""
     made = Store(influx)
-    made.make_buckets()
     yield made
     made.drop()
+
+
+@pytest.fixture
+def store(empty_store: Store) -> Store:
+    """Buckets on a real InfluxDB."""
+    empty_store.make_buckets()
+    return empty_store

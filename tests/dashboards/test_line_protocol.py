@@ -120,7 +120,7 @@ def test_a_safe_tag_is_safe_already(text: str) -> None:
 
 def test_every_measurement_can_be_encoded() -> None:
     """With a value in each field."""
-    sample = {"int": 3, "float": 0.25, "string": "text"}
+    sample: dict[str, int | float | str] = {"int": 3, "float": 0.25, "string": "text"}
     for measurement in MEASUREMENTS:
         tags = tuple("10s" if name == "window" else name for name in measurement.tag_names)
         line = Encoder(measurement).line(Point(measurement, tags, AT_MS, tuple(sample[field.kind] for field in measurement.fields)))

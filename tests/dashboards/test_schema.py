@@ -28,7 +28,8 @@ def test_everything_has_a_unit_and_a_meaning() -> None:
     for measurement in MEASUREMENTS:
         assert measurement.description.endswith(".")
         assert {field.unit for field in measurement.fields} <= UNITS
-        assert [item.name for item in (*measurement.tags, *measurement.fields) if not item.description] == []
+        assert [tag.name for tag in measurement.tags if not tag.description] == []
+        assert [field.name for field in measurement.fields if not field.description] == []
 
 
 def test_units_agree_with_names() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from routecast.cli import access, config, demo, policy, record, replay, route, send, tail, targets, topics, worker
+from routecast.cli import access, capacity, config, demo, influx, policy, record, replay, route, send, tail, targets, topics, worker
 from routecast.cli.render import complain
 from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Unreachable
 
@@ -20,9 +20,11 @@ app.command("send")(send.send)
 app.command("tail")(tail.tail)
 app.command("record")(record.record)
 app.command("replay")(replay.replay)
+app.command("capacity")(capacity.capacity)
 app.add_typer(topics.app, name="topics")
 app.add_typer(targets.app, name="targets")
 app.add_typer(policy.app, name="policy")
+app.add_typer(influx.app, name="influx")
 app.command("access")(access.access)
 app.add_typer(route.app, name="route")
 app.add_typer(config.app, name="config")

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routecast.influxd import LocalInflux
+
+TARGET = '[[target]]\nid = "a"\nprovider = "p"\nmodel = "m"\nservice = "chat"\n'
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def routecast(tmp_path: Path) -> Run:
+    """Runs a command in an empty folder."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "routecast.cli", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory, influx_tools: None) -> Iterator[LocalInflux]:
+    """A server of its own, on which the default names are free."""
+    assert influx_tools is None
+    with LocalInflux(tmp_path_factory.mktemp("influx")) as server:
+        yield server
+
+
+def test_an_operator_sets_influxdb_up(fresh: LocalInflux, routecast: Run, tmp_path: Path) -> None:
+    """With the token of an administrator in its file: init, check, init again; each token is printed once."""
+    (tmp_path / "routecast.toml").write_text(f'{TARGET}[influx]\nurl = "{fresh.url}"\n')
+    (tmp_path / "influx-admin.token").write_text(fresh.token + "\n")
+    first = routecast("influx", "init", "--json")
+    assert (first.returncode, first.stderr) == (0, "")
+    made: dict[str, Any] = json.loads(first.stdout)
+    assert [bucket["name"] for bucket in made["buckets"]] == [f"routecast_{name}" for name in ("7d", "30d", "90d", "1y", "2y", "replay")]
+    for token in made["tokens"]:
+        (tmp_path / token["file"]).write_text(token["token"])
+    checked = routecast("influx", "check", "--plain")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert {line.split("\t")[1] for line in checked.stdout.splitlines()[1:]} == {"ok"}
+    again = routecast("influx", "init", "--plain")
+    assert again.returncode == 0
+    assert not [token["token"] for token in made["tokens"] if token["token"] in again.stdout]
+    saved = routecast("influx", "init", "--renew", "--save")
+    assert "stored in the file" in saved.stdout
+    assert routecast("influx", "check").returncode == 0
+    (tmp_path / "influx.token").write_text("nonsense")
+    wrong = routecast("influx", "check")
+    assert wrong.returncode == 5
+    assert "check the file of influx.token_file" in " ".join(wrong.stdout.split())
+    assert wrong.stderr == f"routecast: 6 of 14 things at {fresh.url} are not as they must be: mend them as listed\n"
+
+
+def test_without_a_token_file_the_next_step_is_named(routecast: Run, tmp_path: Path) -> None:
+    """It is a matter of the configuration."""
+    (tmp_path / "routecast.toml").write_text(TARGET)
+    ran = routecast("influx", "check")
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert "influx.token_file = 'influx.token' cannot be read: No such file or directory" in ran.stderr
+    assert "`routecast influx init` makes one" in ran.stderr
+
+
+def test_without_a_server_the_exit_code_says_so(routecast: Run, tmp_path: Path) -> None:
+    """With one sentence."""
+    (tmp_path / "routecast.toml").write_text(f'{TARGET}[influx]\nurl = "http://127.0.0.1:9"\n')
+    (tmp_path / "influx-admin.token").write_text("x")
+    ran = routecast("influx", "init")
+    assert (ran.returncode, ran.stdout) == (4, "")
+    assert ran.stderr.count("\n") == 1
+    assert "check influx.url, and that it runs" in ran.stderr
+
+
+def test_the_schema_is_printed_as_in_the_page(routecast: Run) -> None:
+    """Without a configuration."""
+    page = Path(__file__).parent.parent.parent / "docs" / "influxdb.md"
+    assert page.read_text().endswith(routecast("influx", "schema").stdout)
