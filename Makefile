@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-exactness docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-exactness study-trend study-alerts docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -42,6 +42,12 @@ study-worlds: $(READY) ## policies in all worlds with intervals, up to 30 minute
 
 study-exactness: $(READY) ## counts through kills, a broker restart and a stalled worker, ten seeds on a real Kafka, 20 minutes; ARGS="--seeds 3 4"
 	$(BIN)/python benchmarks/study_exactness.py $(ARGS)
+
+study-trend: $(READY) ## trends right and false over noise and autocorrelation, beside two other rules, seconds
+	$(BIN)/python benchmarks/study_trend.py $(ARGS)
+
+study-alerts: $(READY) ## months with incidents and blips: pages, missed, false, delays, beside fixed thresholds, 10 minutes; ARGS="--seeds 1"
+	$(BIN)/python benchmarks/study_alerts.py $(ARGS)
 
 docs: $(READY) ## the documentation as a site in build/docs
 	$(BIN)/mkdocs build --quiet --strict --site-dir build/docs

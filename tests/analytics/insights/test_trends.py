@@ -25,8 +25,9 @@ def period(
         return np.full(subjects, float(value))
 
     return Period(
-        start_ms=start_ms, end_ms=end_ms, subjects=SUBJECTS[:subjects], ok=every(requests - failed), error=every(failed), timeout=every(0), rate_limited=every(0),
-        requests=every(requests), slow=every(0), duration_n=every(requests - failed), duration_ms=every((requests - failed) * ms), ttft_n=every(0),
+        start_ms=start_ms, end_ms=end_ms, subjects=SUBJECTS[:subjects], ok=every(requests - failed), error=every(failed),
+        timeout=every(0), rate_limited=every(0), requests=every(requests),
+        slow=every(0), duration_n=every(requests - failed), duration_ms=every((requests - failed) * ms), ttft_n=every(0),
         ttft_ms=every(0), tpot_n=every(0), tpot_ms=every(0), quality_n=every(0 if quality is None else requests), quality_sum=every((quality or 0) * requests),
         cost_usd=every(0.01 * requests),
     )  # fmt: skip
