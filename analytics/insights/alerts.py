@@ -270,5 +270,5 @@ def _expected(subjects: Sequence[Subject], states: Mapping[str, State]) -> Flags
     """Who is to have traffic: targets that are in service, services with one of them, the system."""
     serving = {subject.id for subject in subjects if subject.kind == "target" and states.get(subject.id, "ok") in {"ok", "degraded", "unknown"}}
     services = {subject.service for subject in subjects if subject.kind == "target" and subject.id in serving}
-    wanted = {"target": serving, "service": services, "system": {subject.id for subject in subjects if serving}}
-    return np.array([subject.id in wanted.get(subject.kind, ()) for subject in subjects], bool)
+    wanted: dict[str, set[str] | set[str | None]] = {"target": serving, "service": services, "system": {subject.id for subject in subjects if serving}}
+    return np.array([subject.id in wanted.get(subject.kind, set()) for subject in subjects], bool)

@@ -66,8 +66,9 @@ def loaded(fields: Saved) -> Active:
 class Incidents:
     """To which incident a new alert belongs, by the active ones.
 
-    To that of the same subject; a service to that of its targets, and they to its; the system to that of any; what begins within five minutes of
-    each other among the targets of a service, or of a service and the system, to one. Otherwise it is an incident of its own, named after it.
+    To that of the same subject; a service to that of its targets, and they to its, unless another of them explains it; the system to
+    that of any; what begins within five minutes of each other among the targets of a service, or of a service and the system, to one.
+    Otherwise it is an incident of its own, named after it.
     """
 
     def __init__(self, active: Iterable[Active]) -> None:
@@ -92,7 +93,8 @@ class Incidents:
         first, last = self._targets.get(subject.service, (None, None))
         candidates = [self._by_subject.get((subject.kind, subject.id))]
         if subject.kind == "target":
-            candidates += [self._by_subject.get(("service", subject.service or "")), _together(new, last)]
+            whole = self._by_subject.get(("service", subject.service or ""))
+            candidates += [whole if whole and not whole.inhibited_by else None, _together(new, last)]
         elif subject.kind == "service":
             candidates += [first, _together(new, self._by_subject.get(("system", "system")))]
         else:

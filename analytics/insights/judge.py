@@ -182,7 +182,7 @@ class Judge:
         sums = self.window(length_ms)
         n = np.maximum(1.0, sums.n[:, _ANSWERS])
         least = sums.duration_ms / n if length_ms < self._rules[""][number].long_ms else mean_bounds(sums.duration_ms / n, n, _LEVEL)[0]
-        return asked & (least > self._limits[number])
+        return np.asarray(asked & (least > self._limits[number]))
 
     def _share_above(self, number: int, length_ms: int, asked: Flags) -> Flags:
         rule = self._rules[""][number]

@@ -1,7 +1,7 @@
 """Whether somebody should have traffic now: who sleeps at night, or ends the day slowly, is not missed.
 
-A subject usually has traffic while its own recent rate, and its rate in the same hour of the day before where that is known, are both at
-least twice the minimum. The recent rate is a mean that fades over ten minutes and stands still in quiet minutes, so that a sudden silence is
+A subject usually has traffic while its own recent rate, and its rates in this and the next hour of the day before where they are known, are
+all at least twice the minimum. The recent rate is a mean that fades over ten minutes and stands still in quiet minutes, so that a sudden silence is
 missed until the day before was silent at this hour too, and a dusk takes the expectation with it.
 """
 
@@ -73,10 +73,10 @@ class UsualTraffic:
     def _judged(self, hour: int, expected: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         minutes, self._covered_min = self._covered_min, 0.0
         self.rate, self._requests = self._requests / minutes, np.zeros_like(self._requests)
-        before = (hour - 24) % _HOURS
         usual = expected & (self._level >= _USUAL * self._minimum)
-        if self._hour_minutes[before] > 0.0:
-            usual &= self._hours[:, before] / self._hour_minutes[before] >= _USUAL * self._minimum
+        for before in ((hour - 24) % _HOURS, (hour - 23) % _HOURS):
+            if self._hour_minutes[before] > 0.0:
+                usual &= self._hours[:, before] / self._hour_minutes[before] >= _USUAL * self._minimum
         quiet = usual & (self.rate < self._minimum)
         self._level = np.where(quiet, self._level, self._level + (self.rate - self._level) * -math.expm1(-minutes / _FADES_MIN))
         return np.where(usual, minutes, 0.0), np.where(quiet, minutes, 0.0)
