@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from routecast.models.config import TargetConfig
 from routecast.models.rows import TargetTotals
 
 _LITTLE = 0.1
@@ -60,3 +61,8 @@ def welcomed(costs: Sequence[float], new: Sequence[bool]) -> list[float]:
 def _normalised(shares: Sequence[float]) -> list[float]:
     total = sum(shares)
     return [share / total for share in shares] if total > 0 else [1.0 / len(shares)] * len(shares)
+
+
+def configured(t: TargetTotals) -> TargetConfig:
+    """A target that events name and the configuration does not, with its defaults."""
+    return TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=t.service, region=t.region or None)

@@ -22,6 +22,7 @@ _LEAST_VARIANCE, _MOST_VARIANCE = 0.05, 4.0
 """Beyond the upper bound latencies have several causes (answers from a cache) and the mean of a lognormal would explode."""
 _LEAST_N = 1e-200
 """Evidence that has faded below this is none; until then means outlive an idle night."""
+_NOBODY: Ints = np.zeros(0, np.int64)
 _UNKNOWN_S = 1.0
 """Service time where nothing at all is known yet."""
 
@@ -64,15 +65,17 @@ class ServiceTime:
             np.multiply(old, decay, out=old)
             np.add.at(old, groups.target, new)
 
-    def restart(self, fit: Fit, sd: Floats, caution: float) -> Ints:
+    def restart(self, fit: Fit, sd: Floats, caution: float, told: Ints = _NOBODY) -> Ints:
         """Let targets whose recent mean is off the long one start anew from the recent sums; which ones.
 
-        `sd` is the residual standard deviation per target; `caution` scales how far off is far (1 by default).
+        `sd` is the residual standard deviation per target; `caution` scales how far off is far (1 by default). Those of `told` are known to have
+        changed.
         """
         rows = np.arange(len(self._long_n))
         long = self._long_e[rows, fit.choice] / np.maximum(self._long_n, 1e-9)
         recent = self._recent_e[rows, fit.choice] / np.maximum(self._recent_n, 1e-9)
         off = np.abs(recent - long) * np.sqrt(self._recent_n) / sd > _RESTART * caution
+        off[told] = True
         changed = np.flatnonzero(off & (self._recent_n >= _LEAST_RECENT)).astype(np.int64)
         self._long_n[changed] = self._recent_n[changed]
         self._long_e[changed] = self._recent_e[changed]

@@ -262,6 +262,14 @@ def share_at_most(counts: Counts, us: float) -> Floats:
     return np.where(n, counts[..., :within].sum(axis=-1) / np.maximum(n, 1), np.nan)
 
 
+_LN_MS: Floats = np.log(_ESTIMATES_US / 1000.0)
+
+
+def log_sums(counts: Counts) -> tuple[Floats, Floats]:
+    """Of each vector Σ ln and Σ ln² of its durations in milliseconds, each logarithm within 0.01 where the duration lies in range."""
+    return counts @ _LN_MS, counts @ _LN_MS**2
+
+
 def count_above(counts: Counts, us: Floats) -> Floats:
     """How many durations of each vector exceed its own `us`, exact for some limit within about 1 % of it; what is above the range always does."""
     within = np.minimum(_ESTIMATES_US.searchsorted(us, "right"), BUCKETS - 1)

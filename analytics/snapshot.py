@@ -19,8 +19,9 @@ from routecast.analytics.checkpoint import State, Stateful, restore, state_of
 from routecast.analytics.cost import Estimates, Weights, expected_cost
 from routecast.analytics.fleet_health import FleetHealth
 from routecast.analytics.horizon import Evidence, Horizon, evidence_of
+from routecast.analytics.insights.changes import Changes
 from routecast.analytics.merge import Merge, SlotNews
-from routecast.analytics.newcomers import newcomers
+from routecast.analytics.newcomers import configured, newcomers
 from routecast.analytics.observation import SURGE_WINDOW_MS, Observation
 from routecast.analytics.price import EffectivePrice
 from routecast.analytics.quantiles import Quantiles, to_publish
@@ -97,6 +98,7 @@ class ServiceAnalyst:
         self._arrivals, self._mean_in_flight, self._use = ArrivalRate(), MeanInFlight(), MinuteUse()
         self._tokens, self._price, self._regions, self._refusals = ExpectedTokens(), EffectivePrice(), RegionOffsets(), Refusals()
         self._published, self._at_ms = dict[str, float](), 0.0
+        self.changes = Changes(service, self._targets)
         self.drained: AbstractSet[str] = frozenset()
         """Targets that operators took out of rotation."""
         self.weights: Mapping[str, float] = {}
@@ -110,7 +112,7 @@ class ServiceAnalyst:
             self._index[target.id] = len(self._targets)
             self._targets.append(target)
         n = len(self._targets)
-        horizons, learnt = (self._steady, self._minute, self._history), (self._price, self._regions, self._refusals)
+        horizons, learnt = (self._steady, self._minute, self._history), (self._price, self._regions, self._refusals, self.changes)
         for part in (self._observed, self._capacity, self._service_time, *horizons, self._health, *learnt):
             part.grow(n)
 
@@ -118,14 +120,14 @@ class ServiceAnalyst:
         """Take in targets that events name and the configuration does not, with its defaults; as many as a snapshot may hold."""
         new = [t for name, t in sorted(totals.items()) if t.service == self.service and name not in self._index]
         if new:
-            self._grow([_configured(t) for t in new[: MAX_TARGETS - len(self._targets)]])
+            self._grow([configured(t) for t in new[: MAX_TARGETS - len(self._targets)]])
 
     @property
     def _parts(self) -> dict[str, Stateful]:
         return {
             "self": self, "observed": self._observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
             "minute": self._minute, "history": self._history, "arrivals": self._arrivals, "mean_in_flight": self._mean_in_flight, "use": self._use,
-            "tokens": self._tokens, "price": self._price, "regions": self._regions, "refusals": self._refusals, **self._health.parts,
+            "tokens": self._tokens, "price": self._price, "regions": self._regions, "refusals": self._refusals, **self._health.parts, **self.changes.parts,
         }  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -177,7 +179,7 @@ class ServiceAnalyst:
         self._totals = dict(totals)
         groups = self._observed.take_groups()
         self._learn(elapsed_s, tick, new, evidence_of(new, groups), groups)
-        plan = self._plan(tick.at_ms, elapsed_s, new)
+        plan = self._plan(tick.at_ms, elapsed_s, new, groups)
         self._at_ms = tick.at_ms
         return self._publish(tick, plan, quantiles)
 
@@ -205,12 +207,13 @@ class ServiceAnalyst:
             self._steady.forgive(probed)
             self._minute.forget(probed)
 
-    def _plan(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals]) -> _Plan:
+    def _plan(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals], groups: LatencyGroups) -> _Plan:
         factors = self._routing.factor_weights
         fit = self._capacity.fit(np.array([t.capacity or math.inf for t in self._targets]))
         variance = pooled_variance(fit)
         sd = np.full(len(self._targets), math.sqrt(variance))
-        self._service_time.restart(fit, sd, factors.history / max(1e-6, factors.real_time))
+        changed = self.changes.update(at_ms, elapsed_s, new, groups, fit)
+        self._service_time.restart(fit, sd, factors.history / max(1e-6, factors.real_time), changed)
         service_s = self._service_time.estimate(fit, variance, self._adaptive.learning_rate, model_numbers([t.model for t in self._targets]))
         prior_weight = self._adaptive.prior_weight
         estimates = Estimates(
@@ -288,10 +291,6 @@ class ServiceAnalyst:
         if abs(share - last) >= self._adaptive.adaptation_threshold * last:
             self._published[target] = last = share
         return last
-
-
-def _configured(t: TargetTotals) -> TargetConfig:
-    return TargetConfig(id=t.target, provider=t.provider or t.target, model=t.model or "unknown", service=t.service, region=t.region or None)
 
 
 def _r(value: float) -> float:

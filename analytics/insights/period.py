@@ -8,12 +8,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.columns import DURATIONS
 from routecast.analytics.pane import MILLION
-from routecast.analytics.sketch import count_above
+from routecast.analytics.sketch import count_above, log_sums
 from routecast.analytics.window import WindowStats
 from routecast.models.insights import Subject
 
 Floats = NDArray[np.float64]
+
+
+_NONE: Floats = np.zeros(1)
+"""Of every subject."""
 
 
 class Period(NamedTuple):
@@ -43,6 +48,11 @@ class Period(NamedTuple):
     quality_n: Floats
     quality_sum: Floats
     cost_usd: Floats
+    ttft_ln: Floats = _NONE
+    """Σ ln of milliseconds; the next one of their squares."""
+    ttft_ln2: Floats = _NONE
+    tpot_ln: Floats = _NONE
+    tpot_ln2: Floats = _NONE
 
     @property
     def judged(self) -> Floats:
@@ -65,6 +75,7 @@ def period_of(start_ms: float, end_ms: float, subjects: Sequence[Subject], stats
         return count(f"{name}_us") / 1000
 
     ok, error, timeout, rate_limited = (count(name) for name in ("ok", "error", "timeout", "rate_limited"))
+    (ttft_ln, ttft_ln2), (tpot_ln, tpot_ln2) = (log_sums(stats.sketches[:, DURATIONS.index(name)]) for name in ("ttft", "tpot"))
     return Period(
         start_ms=start_ms,
         end_ms=end_ms,
@@ -84,4 +95,8 @@ def period_of(start_ms: float, end_ms: float, subjects: Sequence[Subject], stats
         quality_n=count("quality_n"),
         quality_sum=count("quality_sum") / MILLION,
         cost_usd=count("cost_micro_usd") / MILLION,
+        ttft_ln=ttft_ln,
+        ttft_ln2=ttft_ln2,
+        tpot_ln=tpot_ln,
+        tpot_ln2=tpot_ln2,
     )
