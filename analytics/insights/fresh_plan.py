@@ -1,4 +1,6 @@
-"""The product's own rule in a simulation without its pipeline: planned shares, the cheapest of four draws, on fresh counts.
+"""The product's own rules in a simulation without its pipeline, on fresh counts.
+
+`performance`: planned shares, the cheapest of four draws. `weighted`: one draw by score × weight.
 
 Shares come from `planned_shares` at the arrival rate of the last seconds, a target's load term from `load_term`, capacity and service time from
 what `CapacityFit` would make of its law. What is left out is the age of snapshots, the routers' own corrections and exploration: measured, mean times
@@ -12,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from itertools import accumulate
 from random import Random
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +22,15 @@ from numpy.typing import NDArray
 from routecast.analytics.balance import DRAWS
 from routecast.analytics.capacity_fit import CANDIDATES
 from routecast.analytics.contention import load_term
-from routecast.analytics.cost import RETRY_S
+from routecast.analytics.cost import RETRY_S, Weights
 from routecast.analytics.insights.service_law import Law, TargetFit
+from routecast.analytics.score import performance_score
 from routecast.analytics.shares import planned_shares
 from routecast.analytics.virtual_target import VirtualTarget
+from routecast.models.config import UNKNOWN_QUALITY, ScoreWeights
 
 Floats = NDArray[np.float64]
+Rule = Literal["performance", "weighted"]
 
 _TICK_MS = 1000.0
 _KEPT = 0.5
@@ -46,18 +52,21 @@ class FreshPlan:
         output_tokens: the same.
         rate_per_s: expected, for the beginning.
         random: for the draws.
+        rule: how to choose.
     """
 
     def __init__(
-        self, fits: Sequence[TargetFit], targets: Sequence[VirtualTarget], input_tokens: Floats, output_tokens: Floats, rate_per_s: float, random: Random
-    ) -> None:
+        self, fits: Sequence[TargetFit], targets: Sequence[VirtualTarget], input_tokens: Floats, output_tokens: Floats, rate_per_s: float, random: Random,
+        rule: Rule = "performance",
+    ) -> None:  # fmt: skip
         seen = [_as_routing_sees(fit.law) for fit in fits]
         self._capacity = np.array([capacity for capacity, _ in seen])
         self._service_s = np.array([fit.alone_ms(input_tokens, output_tokens) * factor / 1000.0 for fit, (_, factor) in zip(fits, seen, strict=True)])
         success = np.array([1.0 - min(0.99, fit.fail_ratio) for fit in fits])
         self._cost_s: Floats = self._service_s + (1.0 - success) / success * (np.array([fit.fail_ms for fit in fits]) / 1000.0 + RETRY_S)
         self._limits = np.array([fit.requests_per_s or math.inf for fit in fits])
-        self._weights = np.array([fit.weight for fit in fits])
+        self._weights = _scores(self._service_s, success) * np.array([fit.weight for fit in fits])
+        self._draws = DRAWS if rule == "performance" else 1
         self._targets = targets
         self._draw = random.random
         self._in_flight = [0] * len(fits)
@@ -79,7 +88,7 @@ class FreshPlan:
         """A target that was not tried and does not refuse; −1 where there is none."""
         cumulative, cost, draw = self._cumulative, self._cost, self._draw
         best = bisect_right(cumulative, draw())
-        for _ in range(DRAWS - 1):
+        for _ in range(self._draws - 1):
             other = bisect_right(cumulative, draw())
             if cost[other] < cost[best]:
                 best = other
@@ -111,10 +120,25 @@ class FreshPlan:
     def _table(self, rate_per_s: float) -> list[float]:
         step = round(math.log(max(1e-3, rate_per_s)) * _PER_E_FOLD)
         if step not in self._tables:
-            shares = planned_shares(math.exp(step / _PER_E_FOLD), self._cost_s, self._service_s, self._capacity, self._limits)
-            weights = np.maximum(shares, _LEAST_SHARE / len(shares)) * self._weights
-            self._tables[step] = list(accumulate((weights / weights.sum()).tolist()))[:-1]
+            self._tables[step] = _cumulative(self._weights if self._draws == 1 else self._planned(math.exp(step / _PER_E_FOLD)))
         return self._tables[step]
+
+    def _planned(self, rate_per_s: float) -> Floats:
+        shares = planned_shares(rate_per_s, self._cost_s, self._service_s, self._capacity, self._limits)
+        return np.maximum(shares, _LEAST_SHARE / len(shares))
+
+
+def _cumulative(weights: Floats) -> list[float]:
+    return list(accumulate((weights / weights.sum()).tolist()))[:-1]
+
+
+def _scores(service_s: Floats, success: Floats) -> Floats:
+    """Published scores at equal quality, with the usual weights."""
+    weights = ScoreWeights()
+    return performance_score(
+        service_s, success, np.full(len(service_s), UNKNOWN_QUALITY), float(np.median(service_s)),
+        Weights(weights.response_time, weights.reliability, weights.quality),
+    )  # fmt: skip
 
 
 def _as_routing_sees(law: Law) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from routecast.analytics.contended import Contended
 from routecast.analytics.insights.attempts import OK, Attempts
-from routecast.analytics.insights.fresh_plan import FreshPlan
+from routecast.analytics.insights.fresh_plan import FreshPlan, Rule
 from routecast.analytics.insights.service_law import TargetFit
 from routecast.analytics.insights.target_fit import work_ms
 from routecast.analytics.servers import Queueing, Server
@@ -97,7 +97,9 @@ def _filled(column: Floats, rng: np.random.Generator) -> Floats:
     return np.where(known, column, rng.choice(column[known], len(column))) if known.any() else np.zeros(len(column))
 
 
-def replay(fits: Sequence[TargetFit], arrivals: Arrivals, load: float = 1.0, *, seed: int = 0, usd: Sequence[tuple[float, float]] = ()) -> Replayed:
+def replay(
+    fits: Sequence[TargetFit], arrivals: Arrivals, load: float = 1.0, *, seed: int = 0, rule: Rule = "performance", usd: Sequence[tuple[float, float]] = ()
+) -> Replayed:
     """Play the arrivals, `load` times as fast, against the targets. Some 20 µs a request; equal arguments give equal results.
 
     Args:
@@ -105,18 +107,20 @@ def replay(fits: Sequence[TargetFit], arrivals: Arrivals, load: float = 1.0, *, 
         arrivals: at least one.
         load: factor on the rate, > 0.
         seed: of routing and of failures.
+        rule: how targets are chosen.
         usd: per target, price of an input and of an output token.
     """
-    return _Replay(fits, arrivals, load, seed).run(usd)
+    return _Replay(fits, arrivals, load, seed, rule).run(usd)
 
 
 class _Replay:
-    def __init__(self, fits: Sequence[TargetFit], arrivals: Arrivals, load: float, seed: int) -> None:
+    def __init__(self, fits: Sequence[TargetFit], arrivals: Arrivals, load: float, seed: int, rule: Rule) -> None:
         self._queue = queue = EventQueue()
         self._fits = fits
         self._arrivals = arrivals
         self._targets = [_target(queue, fit, Random(f"{seed} {fit.target}")) for fit in fits]
-        self._plan = FreshPlan(fits, self._targets, arrivals.input_tokens, arrivals.output_tokens, arrivals.per_min / 60.0 * load, Random(seed))
+        rate_per_s, tokens = arrivals.per_min / 60.0 * load, (arrivals.input_tokens, arrivals.output_tokens)
+        self._plan = FreshPlan(fits, self._targets, *tokens, rate_per_s, Random(seed), rule)
         self._at_ms: list[float] = (arrivals.at_ms / load).tolist()
         self._alone = [_alone_ms(fit, arrivals) for fit in fits]
         n = len(self._at_ms)
@@ -145,7 +149,14 @@ class _Replay:
             return
         self._attempts[target] += 1
         self._plan.started(target)
-        self._targets[target].submit(self._alone[target][i], partial(self._ended, i, target, tried))
+        self._targets[target].submit(self._alone[target][i], partial(self._answered, i, target, tried))
+
+    def _answered(self, i: int, target: int, tried: tuple[int, ...], outcome: Outcome) -> None:
+        fail_ms = self._fits[target].fail_ms
+        if outcome == "error" and fail_ms > 0:
+            self._queue.after(fail_ms, self._ended, i, target, tried, outcome)
+        else:
+            self._ended(i, target, tried, outcome)
 
     def _ended(self, i: int, target: int, tried: tuple[int, ...], outcome: Outcome) -> None:
         self._plan.finished(target)

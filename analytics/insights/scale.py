@@ -27,6 +27,7 @@ _MOST_ALIKE = 0.9
 _SURE = 2.0
 """Standard errors by which a trend must differ from none."""
 _HALF = 0.5
+_ROUNDING = 1e-9
 _SPARE = 1.2
 """Half of everything must hold so many times the present load."""
 
@@ -83,7 +84,7 @@ def scale_up(trend: LoadTrend, sustainable_per_min: float, most: float) -> Scale
     if in_min > trend.ahead_min and not over:
         return ScaleHint(action="none", in_min=in_min, reason=f"the limit would be reached in {in_min:.0f} min if the load went on rising")
     expected = trend.now_per_min + max(0.0, trend.per_min2) * trend.ahead_min
-    slots = max(1, math.ceil(most * (expected / sustainable_per_min - 1.0)))
+    slots = max(1, math.ceil(most * (expected / sustainable_per_min - 1.0) - _ROUNDING))
     when = "is reached" if over else f"will be reached in {in_min:.0f} min"
     reason = f"the limit {when}: {expected:.0f} requests/min in {trend.ahead_min:.0f} min if the load goes on, {sustainable_per_min:.0f} can be sustained"
     return ScaleHint(action="up", slots=slots, in_min=in_min, reason=reason)

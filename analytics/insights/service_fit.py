@@ -34,7 +34,7 @@ _SLOTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 75, 95, 1
 _KNEES, _SLOPES = 8, 10
 _COARSE_CALLS = 700
 _STEPS = (1.8, 1.3)
-_BOUNDS = 7
+_BOUNDS = 8
 _STEP, _BEYOND = 0.2, math.log(3.0)
 _ALL = slice(None)
 _ALIKE = 10.0
@@ -89,8 +89,7 @@ class LawFit:
         for step in _STEPS:
             best = found.best
             bounds = self._over(_near(best.slots, self.seen), partial(_only, best))
-            near = bounds.laws[np.argsort(-bounds.ln)[:_BOUNDS], 0].tolist()
-            found = self._over(near, partial(_around, best, step))
+            found = self._over(_thinned(bounds), partial(_around, best, step))
         return _kept(found)
 
     def _coarsely(self) -> Likely:
@@ -156,11 +155,18 @@ def _columns(pairs: list[tuple[float, float]]) -> Pairs:
 
 
 def _near(slots: float, seen: int) -> list[float]:
-    """Bounds between the neighbours of this one on the coarse grid, and none at all where that is near."""
+    """All bounds of the coarse grid, and those between the neighbours of this one."""
     known = [c for c in _SLOTS if c < seen]
     below = max((c for c in known if c < slots), default=1)
     above = min((c for c in known if c > slots), default=seen)
-    return [*_spread(below, max(below, min(above, seen - 1))), *([math.inf] if above == seen else [])]
+    return sorted({*map(float, known), *_spread(below, max(below, min(above, seen - 1))), math.inf})
+
+
+def _thinned(bounds: Likely) -> list[float]:
+    """Of the bounds that are not out of the question, at most eight: the best, none at all, and some between the others."""
+    kept = bounds.laws[bounds.ln > bounds.ln.max() - _ALIKE, 0]
+    few = kept[np.unique(np.linspace(0, len(kept) - 1, _BOUNDS - 1).round().astype(int))]
+    return sorted({*few.tolist(), bounds.best.slots})
 
 
 def _spread(low: int, high: int) -> list[float]:

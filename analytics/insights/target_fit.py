@@ -1,8 +1,9 @@
 """Everything that a simulation needs to know of a target, from its attempts: law, work and its spread, failures, limits.
 
 Work is regressed on tokens where enough answers report them: fixed + per input token + per output token, none negative. What remains, time alone
-÷ expected time alone, is kept as it was seen, so tails and several speeds of one target need no name. Failures end at once; the calls that
-fail are left out of the law, but count as open while they were. Timeouts count as answers of the time they took, which is too little.
+÷ expected time alone, is kept as it was seen, so tails and several speeds of one target need no name. Failures take their mean time and nothing
+from the others; the calls that fail are left out of the law, but count as open while they were. Timeouts count as answers of the time they took,
+which is too little.
 """
 
 from __future__ import annotations

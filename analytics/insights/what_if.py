@@ -1,7 +1,7 @@
 """What would become of the recorded load if something about the targets were different: the same arrivals, before and after, run by run.
 
 Effects belong to pairs: each run takes a fit that the events leave possible and plays the arrivals with the targets as they are and as they
-would be, with the same luck. Weights act as they do in routing: on the share that a target is planned to get.
+would be, with the same luck. Weights act where they do in routing: under the policy `weighted`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.insights.fresh_plan import Rule
 from routecast.analytics.insights.replayed import Arrivals, Replayed, replay
 from routecast.analytics.insights.service_law import TargetFit
 from routecast.analytics.insights.target_fit import drawn
@@ -59,7 +60,7 @@ class Slots:
 
 @dataclass(frozen=True)
 class Weight:
-    """A target gets its planned share times this, before shares are made to sum to 1."""
+    """A target's weight is multiplied by this; policy `weighted` alone heeds weights."""
 
     target: str
     factor: float
@@ -105,24 +106,30 @@ def _free(_target: str) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def what_if(fits: Sequence[TargetFit], arrivals: Arrivals, change: Change, *, load: float = 1.0, seed: int = 0, prices: Prices = _free) -> WhatIf:
+def what_if(
+    fits: Sequence[TargetFit], arrivals: Arrivals, change: Change, *, load: float = 1.0, seed: int = 0, rule: Rule = "performance", prices: Prices = _free
+) -> WhatIf:
     """What this change would do at `load` times the recorded rate.
 
-    Deterministic; some 0.3 s for ten thousand arrivals. Raises ValueError for a target that is not among the fits, or where nothing would be left.
+    Deterministic; 12 runs, about 10 µs a request each. Raises ValueError for a target that is not among the fits, where nothing would be left, and for
+    weights where the rule heeds none.
     """
     if change.target not in [fit.target for fit in fits]:
         raise ValueError(f"nothing is known of {change.target!r}: give one of {', '.join(repr(fit.target) for fit in fits)}")
     if isinstance(change, Drain) and len(fits) == 1:
         raise ValueError(f"{change.target!r} is the only target: without it nothing is served, add another one first")
+    if isinstance(change, Weight) and rule != "weighted":
+        raise ValueError(f"policy {rule!r} heeds no weights: switch it to 'weighted' first")
     rng = np.random.default_rng([seed, 3])
-    runs = tuple(_pair([drawn(fit, rng) for fit in fits], arrivals, change, load, seed + number, prices) for number in range(RUNS))
+
+    def figures(targets: Sequence[TargetFit], number: int) -> Figures:
+        prices_of = [prices(_origin(fit)) for fit in targets]
+        return _figures(replay(targets, arrivals, load, seed=seed + number, rule=rule, usd=prices_of))
+
+    drawn_ = [[drawn(fit, rng) for fit in fits] for _ in range(RUNS)]
+    runs = tuple((figures(targets, number), figures(changed(targets, change), number)) for number, targets in enumerate(drawn_))
     now, expected = (Figures(*np.mean([run[side] for run in runs], axis=0).tolist()) for side in (0, 1))
     return WhatIf(now, expected, runs)
-
-
-def _pair(fits: Sequence[TargetFit], arrivals: Arrivals, change: Change, load: float, seed: int, prices: Prices) -> tuple[Figures, Figures]:
-    before, after = (_figures(replay(each, arrivals, load, seed=seed, usd=[prices(_origin(fit)) for fit in each])) for each in (fits, changed(fits, change)))
-    return before, after
 
 
 def changed(fits: Sequence[TargetFit], change: Change) -> list[TargetFit]:
