@@ -13,7 +13,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from random import Random
@@ -28,9 +28,9 @@ from traces import recorded
 from routecast.analytics.arrivals import FIXED_SHARE, FIXED_SIGMA, PER_TOKEN_SIGMA, Requests, lognormal_demand
 from routecast.analytics.insights.attempts import OK, Attempts
 from routecast.analytics.insights.capacity import capacity_of
-from routecast.analytics.servers import Call, Done, Server
+from routecast.analytics.servers import Call, Done, Queueing, Server
 from routecast.analytics.simulator import EventQueue
-from routecast.analytics.trial import run
+from routecast.analytics.trial import MakeTarget, run
 from routecast.analytics.virtual_target import WELL, Condition, VirtualTarget
 from routecast.analytics.worlds import TargetSpec, World
 
@@ -134,16 +134,26 @@ class _Noted:
         return self._inner.submit(work_ms, end)
 
 
-def play(law: LawName, staged: Stage, load: float, seed: int) -> Floats:
-    """[calls × (target, start, end, work)] of whole routers at a load."""
+def noted(play: Callable[[MakeTarget], object], server: Callable[[EventQueue, World, int], Server] | None = None) -> Floats:
+    """[calls × (target, start, end, work)] of a run that is given how to make its targets."""
     calls: list[list[float]] = []
 
     def make(queue: EventQueue, world: World, number: int, random: Random) -> _Noted:
-        server = LAWS[law].server(queue, float(world.targets[number].slots))
-        return _Noted(queue, VirtualTarget(queue, server, random), number, calls)
+        made = Queueing(queue, world.targets[number].slots) if server is None else server(queue, world, number)
+        return _Noted(queue, VirtualTarget(queue, made, random), number, calls)
 
-    run(staged.world(load), partial(FleetChooser, period_ms=1000.0), seed=seed, start_ms=START_MS, make=make)
+    play(make)
     return np.array(calls)
+
+
+def play(law: LawName, staged: Stage, load: float, seed: int) -> Floats:
+    """The calls of whole routers at a load."""
+
+    def server(queue: EventQueue, world: World, number: int) -> Server:
+        return LAWS[law].server(queue, float(world.targets[number].slots))
+
+    fleet = partial(FleetChooser, period_ms=1000.0)
+    return noted(lambda make: run(staged.world(load), fleet, seed=seed, start_ms=START_MS, make=make), server)
 
 
 def waits_p95_ms(law: LawName, calls: Floats) -> float:
@@ -179,7 +189,7 @@ def measure(law: LawName, trace: str, seed: int) -> Row:
     estimate = capacity_of(seen, service="chat", at_ms=float(seen.start_ms[-1]), limit_ms=LAWS[law].limit_ms, seed=seed)
     took_s = time.process_time() - began_s
     figures = (estimate.sustainable_per_min, estimate.low_per_min, estimate.high_per_min, estimate.erlang_c_per_min)
-    per_min, low, high, erlang_c = (math.nan if value is None else value for value in figures)
+    per_min, low, high, erlang_c = (math.inf if value is None else value for value in figures)
     return Row(law, trace, seed, truth_per_min(law, staged, seed + 100), per_min, low, high, erlang_c, took_s)
 
 
