@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import calling
+import capacity
 import choosing
 import core
 import day
@@ -37,6 +38,7 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "recovery": kafka_latency.recovery,
     "rate limits": limits.rows,
     "overflow": calling.overflow,
+    "capacity": capacity.rows,
     "sketch": lambda: [core.Row(*row) for row in sketch.rows()],
 }
 
