@@ -8,12 +8,12 @@ from typing import ClassVar, Final
 import numpy as np
 
 from routecast.analytics.columns import Ints
+from routecast.analytics.groups import SYSTEM
 from routecast.analytics.insights.period import Floats, Period, period_of
 from routecast.analytics.window import WindowStats
 from routecast.models.config import Config
 from routecast.models.insights import Subject
 
-SYSTEM: Final = Subject(kind="system", id="system")
 _SUMS: Final = Period._fields[Period._fields.index("subjects") + 1 :]
 
 

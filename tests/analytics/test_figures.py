@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from routecast.analytics.columns import columns_of
 from routecast.analytics.figures import details_of, quantiles_ms, significant
 from routecast.analytics.fold import PartitionFold
-from routecast.analytics.history import summed
+from routecast.analytics.parts import summed
 from routecast.analytics.window import Window
 from routecast.models.details import Duration, Judgement, LateDetails, Resources, WindowDetails
 from routecast.models.events import Completed, Event, Feedback, Outcome

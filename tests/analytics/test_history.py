@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from routecast.analytics.columns import HIGHS, LOWS, SUMS, Columns
 from routecast.analytics.fold import PartitionFold
-from routecast.analytics.history import LENGTHS_MS, ClosedParts, History
+from routecast.analytics.history import LENGTHS_MS, History
 from routecast.analytics.merge import Merge
+from routecast.analytics.parts import ClosedParts
 from routecast.models.details import WindowName
 from routecast.models.events import Completed, Event, Started
 from routecast.models.rows import KEPT_MS
