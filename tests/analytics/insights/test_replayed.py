@@ -73,6 +73,13 @@ def test_failures_are_tried_elsewhere() -> None:
     assert alone.wait_quantile_ms(0.95) == math.inf
 
 
+def test_nobody_is_sent_again_to_whom_failed_it() -> None:
+    """The other target never fails, so that no request does, though half of the calls to the first one do."""
+    run = replay([fit("a", slots=50.0, fail_ratio=0.5), fit("b", slots=50.0, mean_ms=4000.0)], arrivals(400, 4.0))
+    assert run.attempts[0] > 100
+    assert run.failed_ratio == 0
+
+
 def test_a_failure_takes_its_time() -> None:
     """Half a second until the other target is asked; where nobody has to queue, nothing else is waited for."""
     targets = [fit(name, slots=50.0, fail_ratio=0.3, fail_ms=500.0) for name in ("a", "b")]
