@@ -12,13 +12,15 @@ from routecast.models.access import Rule, Rules
 from routecast.models.config import Kafka
 from routecast.models.errors import CheckFailed
 from routecast.streams.admin import administrator
-from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, PANES, SCORES, STATE, TICKS, TRIPS
+from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, PANES, SCORES, STATE, TICKS, TRIPS
 
 Role = Literal["emitter", "router", "worker", "operator"]
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Create"]
 
 WORKERS: Final = "worker"
 """The consumer group of the workers, without the prefix."""
+NOTIFY: Final = "notify"
+"""The consumer group of the workers that tell of alerts, one at a time."""
 
 
 class Grant(NamedTuple):
@@ -37,26 +39,26 @@ ACCESS: Final[Mapping[Role, tuple[Grant, ...]]] = {
     "router": (Grant(("Read",), (SCORES, DETAILS)), Grant(("Write",), (TRIPS,))),
     "worker": (
         Grant(("Read",), (EVENTS, CONTROL, TRIPS)),
-        Grant(("Read", "Write"), (PANES, STATE)),
+        Grant(("Read", "Write"), (PANES, INSIGHTS, STATE)),
         Grant(("Write",), (TICKS, SCORES, DETAILS, DEADLETTER)),
-        Grant(("Describe",), ("metrics", "insights")),
-        Grant(("Read",), (WORKERS,), "group"),
+        Grant(("Describe",), ("metrics",)),
+        Grant(("Read",), (WORKERS, NOTIFY), "group"),
     ),
     "operator": (
         Grant(("Create", "DescribeConfigs", "Read"), ALL),
         Grant(("Write",), (CONTROL,)),
-        Grant(("Describe",), (WORKERS,), "group"),
+        Grant(("Describe",), (WORKERS, NOTIFY), "group"),
     ),
 }
 """By role. A process that routes needs `router` and, for its reports, `emitter`."""
 
 
-async def check_workers_group(settings: Kafka) -> None:
-    """Whether this login may be a worker of the group: Kafka's clients wait for ever, without a word, where it may not.
+async def check_workers_group(settings: Kafka, name: str = WORKERS) -> None:
+    """Whether this login may be a worker of this group: Kafka's clients wait for ever, without a word, where it may not.
 
     Raises Unreachable, CheckFailed.
     """
-    group = settings.prefix + WORKERS
+    group = settings.prefix + name
     async with administrator(settings) as client:
         try:
             await client.find_coordinator(group)

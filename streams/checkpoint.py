@@ -29,6 +29,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     details_ms: float
     quantiles: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
     services: dict[str, dict[str, Any]]
+    insights: dict[str, Any] = {}
 
     def encode(self) -> bytes:
         """Compressed MessagePack."""

@@ -57,7 +57,7 @@ class Embedded:
         """A new router of this pipeline, with an emitter of its own; it begins with the newest snapshot there is."""
         router = Router(self.config, service, Emitter(self.clock, rng, wake=self._wake), self.clock, rng, policy=policy)
         with self._members:
-            deliver(router, News(list(self._snapshots.values()), list(self._details.values())))
+            deliver(router, News(list(self._snapshots.values()), list(self._details.values()), []))
             self._emitters.append(router.emitter)
             self._routers.append(router)
             self._stats_at_s = self.clock.monotonic_s()

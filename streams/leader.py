@@ -17,17 +17,20 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from routecast.analytics.details import DetailsBuilder
+from routecast.analytics.insights.insights import Insights
+from routecast.analytics.insights.roster import Roster
 from routecast.analytics.merge import Merge
 from routecast.analytics.quantiles import Quantiles
 from routecast.analytics.snapshot import ServiceAnalyst, Tick
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
 from routecast.models.events import Control, Tripped, decode_events
-from routecast.models.rows import KEPT_MS, TargetTotals
-from routecast.models.snapshot import encode_snapshot
+from routecast.models.insights import Insight, encode_insight
+from routecast.models.rows import KEPT_MS, PANE_MS, TargetTotals
+from routecast.models.snapshot import State, encode_snapshot
 from routecast.models.tick import Beginning, Look, TickRecord, encode_tick
 from routecast.streams.checkpoint import Checkpoint
-from routecast.streams.topics import DETAILS, SCORES, STATE, TICKS, Topic
+from routecast.streams.topics import DETAILS, INSIGHTS, SCORES, STATE, TICKS, Topic
 
 _SETTLED_MS = 1_000.0
 """How long after the end of a pane its figures are published: by then its last events have been folded."""
@@ -78,17 +81,20 @@ class Leader:
     def __init__(self, config: Config, term: int, now_ms: float, merge: Merge | None = None, checkpoint: Checkpoint | None = None) -> None:
         self._config = config
         self._term = term
-        self._merge = merge or Merge()
-        self._merge.expire(now_ms - KEPT_MS)
-        self._merge.take_news()
-        self._totals: dict[str, TargetTotals] = self._merge.target_totals()
+        self.merge = merge or Merge()
+        """Rows read so far."""
+        self.merge.expire(now_ms - KEPT_MS)
+        self.merge.take_news()
+        self._totals: dict[str, TargetTotals] = self.merge.target_totals()
         self._period_ms = float(config.intervals.snapshot_ms)
         self._metrics_ms = float(config.intervals.metrics_ms)
         self._details = DetailsBuilder(config)
+        self._insights = Insights(config, self._details.roster)
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
         self._control = self._trips = -1
         self._heeds_from_ms = -math.inf if checkpoint else now_ms  # what was said earlier is in the checkpoint, or over
         self._drained, self._weights, self._policies = set[str](), dict[str, float](), dict[str, str]()
+        self._states: dict[str, State] = {}
         self._looks: list[Look] = []
         self._began: Beginning | None = Beginning(look=self._look_at(now_ms), resumed=(checkpoint.term, checkpoint.seq) if checkpoint else None)
         if checkpoint is not None:
@@ -101,22 +107,32 @@ class Leader:
         self._trips = checkpoint.trips
         self._control, self._drained, self._weights = checkpoint.control, set(checkpoint.drained), dict(checkpoint.weights)
         self._policies = dict(checkpoint.policies)
+        self._insights = self._resumed(checkpoint)
         if checkpoint.term == self._term:
             self._seq, self._tick_ms, self._began = checkpoint.seq, checkpoint.at_ms, None
+
+    def _resumed(self, checkpoint: Checkpoint) -> Insights:
+        try:
+            self._insights.resume(checkpoint.insights)
+        except (DecodeError, LookupError, TypeError, ValueError) as error:
+            _log.warning("alerts and trends begin anew: the checkpoint does not fit (%s)", error)
+            self._details.roster = Roster(self._config)
+            return Insights(self._config, self._details.roster)
+        return self._insights
 
     def _analyst(self, service: str, now_ms: float, checkpoint: Checkpoint | None) -> ServiceAnalyst:
         analyst = ServiceAnalyst(service, self._config)
         try:
-            analyst.resume(now_ms, self._merge, checkpoint.services.get(service) if checkpoint else None)
+            analyst.resume(now_ms, self.merge, checkpoint.services.get(service) if checkpoint else None)
         except (DecodeError, LookupError, TypeError, ValueError) as error:
             _log.warning("service %r begins with what the last ten minutes tell: its checkpoint does not fit (%s)", service, error)
             analyst = ServiceAnalyst(service, self._config)
-            analyst.resume(now_ms, self._merge, None)
+            analyst.resume(now_ms, self.merge, None)
         return analyst
 
     def take(self, key: bytes, value: bytes | None) -> bool:
         """Take one changelog record; True where it completed a cut. Raises DecodeError when it is not a row."""
-        return self._merge.add(key, value)
+        return self.merge.add(key, value)
 
     def hear(self, offset: int, word: Control | None) -> bool:
         """Take an operator's word, None where the record holds none; whether it changes anything, which should be published at once."""
@@ -187,10 +203,10 @@ class Leader:
         self._see(now_ms)
 
     def _look_at(self, now_ms: float) -> Look:
-        return Look(at_ms=now_ms, offsets=self._merge.offsets)
+        return Look(at_ms=now_ms, offsets=self.merge.offsets)
 
     def _see(self, now_ms: float) -> None:
-        news, self._totals = self._merge.take_news(), self._merge.target_totals()
+        news, self._totals = self.merge.take_news(), self.merge.target_totals()
         for analyst in self._analysts.values():
             analyst.discover(self._totals)
             analyst.observe(now_ms, news)
@@ -200,37 +216,56 @@ class Leader:
         self._seq += 1
         self._tick_ms = now_ms
         self._see(now_ms)
-        self._merge.expire(now_ms - KEPT_MS)
+        self.merge.expire(now_ms - KEPT_MS)
         messages: list[Message] = []
-        if abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS:  # an earlier leader's clock may have run ahead
+        detailed = abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS  # an earlier leader's clock may have run ahead
+        if detailed:
             messages += self._detail(now_ms)
-        tick = Tick(self._term, self._seq, now_ms, self._merge.routers(now_ms))
+        tick = Tick(self._term, self._seq, now_ms, self.merge.routers(now_ms))
         snapshots = [Message(SCORES, service.encode(), self._snapshot(analyst, tick)) for service, analyst in self._analysts.items()]
         record = TickRecord(
-            term=self._term, seq=self._seq, at_ms=now_ms, offsets=self._merge.offsets, routers=tick.routers, config_version=self._config.version,
+            term=self._term, seq=self._seq, at_ms=now_ms, offsets=self.merge.offsets, routers=tick.routers, config_version=self._config.version,
             sha256={message.key.decode(): sha256(message.value).hexdigest() for message in snapshots}, looks=tuple(self._looks),
             control=self._control, trips=self._trips, began=self._began,
         )  # fmt: skip
         self._looks, self._began = [], None
-        return [Message(TICKS, b"", encode_tick(record)), *snapshots, *messages]
+        return [Message(TICKS, b"", encode_tick(record)), *snapshots, *messages, *self._say(now_ms, detailed=detailed)]
+
+    def _say(self, now_ms: float, *, detailed: bool) -> list[Message]:
+        """What the figures mean, with what happened since the last time where the figures are new."""
+        since_ms, until_ms = max(self._insights.until_ms or self._details_ms - PANE_MS, now_ms - KEPT_MS), self._details_ms
+        period = self._details.period(since_ms, until_ms) if detailed and until_ms // PANE_MS > since_ms // PANE_MS else None
+        changes = [change for analyst in self._analysts.values() for change in analyst.changes.news]
+        return [_insight(insight) for insight in self._insights.tick(now_ms, changes, period, self._states)]
 
     def _snapshot(self, analyst: ServiceAnalyst, tick: Tick) -> bytes:
         analyst.drained, analyst.weights = self._drained, self._weights
         analyst.policy = self._policies.get(analyst.service, self._policies.get("", ""))
-        return encode_snapshot(analyst.tick(tick, self._totals, self._details.quantiles))
+        snapshot = analyst.tick(tick, self._totals, self._details.quantiles)
+        self._states |= {target.id: target.state for target in snapshot.targets}
+        return encode_snapshot(snapshot)
 
     def _detail(self, now_ms: float) -> list[Message]:
         self._details_ms = now_ms - now_ms % self._metrics_ms
-        self._details.update(now_ms, self._merge)
+        self._details.update(now_ms, self.merge)
         return [Message(DETAILS, service.encode(), self._details.details(service, self._term, self._seq).encode()) for service in self._analysts]
+
+    @property
+    def said_once(self) -> bool:
+        """Whether the last tick said something that is said once: a checkpoint should know of it first."""
+        return self._insights.said_once
 
     def checkpoint(self) -> Message:
         """Where this leader is, to be published after the messages of the last tick."""
         checkpoint = Checkpoint(
-            term=self._term, seq=self._seq, at_ms=self._tick_ms, config_version=self._config.version, offsets=self._merge.offsets, control=self._control,
+            term=self._term, seq=self._seq, at_ms=self._tick_ms, config_version=self._config.version, offsets=self.merge.offsets, control=self._control,
             trips=self._trips, drained=sorted(self._drained), weights=dict(sorted(self._weights.items())),
             policies=dict(sorted(self._policies.items())), details_ms=self._details_ms,
             quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._details.quantiles.items())},
-            services={service: analyst.state() for service, analyst in self._analysts.items()},
+            services={service: analyst.state() for service, analyst in self._analysts.items()}, insights=self._insights.state(),
         )  # fmt: skip
         return Message(STATE, b"checkpoint", checkpoint.encode())
+
+
+def _insight(insight: Insight) -> Message:
+    return Message(INSIGHTS, insight.key.encode(), encode_insight(insight))

@@ -27,7 +27,7 @@ from routecast.streams.leader import Leader, Message, trips_of, word_of
 from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
 from routecast.streams.rest import Rest
-from routecast.streams.topics import CONTROL, DEADLETTER, MOST_ROW_BYTES, PANES, STATE, TICKS, TRIPS
+from routecast.streams.topics import CONTROL, DEADLETTER, INSIGHTS, MOST_ROW_BYTES, PANES, STATE, TICKS, TRIPS
 
 CHECKPOINT_MS = 30_000.0
 _LOOK_MS = 250.0
@@ -209,12 +209,15 @@ class _Session:
         await self.publish(Message(DEADLETTER, f"{place}: {reason}"[:1000].encode(), value or b""))
 
     async def tick(self, now_ms: float) -> None:
+        """Tick and publish: what is said once only when a checkpoint knows of it, so that the next leader says it again under the same names."""
         tick, *messages = self.leader.tick(now_ms)
-        if now_ms - self._checkpoint_ms >= CHECKPOINT_MS:
-            self._checkpoint_ms = now_ms
-            messages.append(self.leader.checkpoint())
+        insights = [message for message in messages if message.topic == INSIGHTS]
         await self.publish(tick)
-        await asyncio.gather(*(self.publish(message) for message in messages))
+        await asyncio.gather(*(self.publish(message) for message in messages if message.topic != INSIGHTS))
+        if now_ms - self._checkpoint_ms >= CHECKPOINT_MS or self.leader.said_once:
+            self._checkpoint_ms = now_ms
+            await self.publish(self.leader.checkpoint())
+        await asyncio.gather(*(self.publish(message) for message in insights))
 
     async def publish(self, message: Message) -> int:
         sent = await self._out.send_and_wait(topic_name(self._config.kafka, message.topic), message.value, key=message.key or None, partition=0)

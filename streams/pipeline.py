@@ -15,12 +15,13 @@ from routecast.models.config import Config
 from routecast.models.details import Details
 from routecast.models.errors import DecodeError
 from routecast.models.events import decode_events
+from routecast.models.insights import Insight, decode_insight
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.emitter import Emitter
 from routecast.streams.leader import Leader, trips_of
 from routecast.streams.memory import MemoryLog, Record
 from routecast.streams.router import Router
-from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, PANES, SCORES, STATE, TRIPS, Topic
+from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, INSIGHTS, PANES, SCORES, STATE, TRIPS, Topic
 
 FLUSH_MS = 500.0
 """How often at least changed rows are written, and the leader looks for a reason to publish early."""
@@ -36,6 +37,7 @@ class News(NamedTuple):
 
     snapshots: list[RoutingSnapshot]
     details: list[Details]
+    insights: list[Insight]
 
 
 class Pipeline:
@@ -129,7 +131,7 @@ class Pipeline:
 
     def news(self) -> News:
         """What was published since the last call."""
-        return News(list(self._decoded(SCORES, decode_snapshot)), list(self._decoded(DETAILS, Details.decode)))
+        return News(list(self._decoded(SCORES, decode_snapshot)), list(self._decoded(DETAILS, Details.decode)), list(self._decoded(INSIGHTS, decode_insight)))
 
     def _decoded(self, topic: Topic, decode: Callable[[bytes], Published]) -> Iterator[Published]:
         for record in self._new(topic, 0):

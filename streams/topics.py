@@ -21,6 +21,8 @@ SCORES: Final = "scores"
 """Routing snapshots, compacted, key = service."""
 DETAILS: Final = "details"
 """All figures, compacted, key = service."""
+INSIGHTS: Final = "insights"
+"""What the figures mean, compacted, key = what is spoken of."""
 STATE: Final = "state"
 """Checkpoints of the leader's analytic state and the configuration, compacted."""
 DEADLETTER: Final = "deadletter"
@@ -63,7 +65,7 @@ SPECS: Final[Mapping[Topic, TopicSpec]] = {
     "scores": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
     "details": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
     "metrics": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
-    "insights": TopicSpec(partitioned=False, configs=_kept(30 * _DAY)),
+    "insights": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_DAY, **_LARGE) | {"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY)}),
     "state": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_DAY, **_LARGE)),
     "deadletter": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
 }

@@ -16,6 +16,7 @@ from functools import partial
 from routecast.analytics.simulator import EventQueue, Scheduled
 from routecast.models.config import Config, Intervals
 from routecast.models.details import Details
+from routecast.models.insights import Insight
 from routecast.models.errors import ConfigError
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.emitter import LINGER_MS, Emitter
@@ -76,6 +77,7 @@ class Fleet:
         self._pending: dict[int, Scheduled] = {}
         self._newest: RoutingSnapshot | None = None
         self._details: Details | None = None
+        self._insights: dict[str, Insight] = {}
         rng = random.Random(seed)
         self._routers = [self._new_router(i, rng.getrandbits(64), policy) for i in range(routers)]
         self._announce()
@@ -109,6 +111,10 @@ class Fleet:
         """The newest details that were published; None before the first."""
         return self._details
 
+    def insights(self) -> tuple[Insight, ...]:
+        """The newest of every insight that was published, in the order in which they were first heard of; what is over among them."""
+        return tuple(self._insights.values())
+
     def _wake(self, i: int, urgent: bool) -> None:  # noqa: FBT001 - the emitter's callback
         pending = self._pending.get(i)
         if pending is None or not pending.pending:
@@ -138,6 +144,7 @@ class Fleet:
         for details in news.details:
             if details.service == self.service:
                 self._details = details
+        self._insights |= {insight.key: insight for insight in news.insights}
         self.queue.after(self._lag_ms, self._deliver, news)
 
     def _deliver(self, news: News) -> None:

@@ -189,7 +189,7 @@ async def _may_write(settings: Kafka) -> set[str]:
     [
         ("emitter", set[str](), {"events", "control"}),
         ("router", {"scores", "details"}, {"trips"}),
-        ("worker", {"events", "control", "trips", "panes", "state"}, {"panes", "state", "ticks", "scores", "details", "deadletter"}),
+        ("worker", {"events", "control", "trips", "panes", "state"}, {"panes", "state", "ticks", "scores", "details", "insights", "deadletter"}),
         ("operator", set(ALL), {"control"}),
         ("application", {"scores", "details"}, {"events", "control", "trips"}),
         ("stranger", set[str](), set[str]()),
