@@ -16,8 +16,8 @@ from functools import partial
 from routecast.analytics.simulator import EventQueue, Scheduled
 from routecast.models.config import Config, Intervals
 from routecast.models.details import Details
-from routecast.models.insights import Insight
 from routecast.models.errors import ConfigError
+from routecast.models.insights import Insight
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.emitter import LINGER_MS, Emitter
 from routecast.streams.memory import MemoryLog
