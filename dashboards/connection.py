@@ -10,6 +10,7 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -52,16 +53,18 @@ class Connection:
             else (lambda: http.client.HTTPConnection(host, port, timeout=timeout_s))
         )
         self._open: http.client.HTTPConnection | None = None
+        self._one = threading.Lock()
 
     def write(self, destination: Destination, lines: Sequence[Line]) -> Answer:
         """Write these lines; none only asks whether the token may."""
         asked = {"org": self._settings.organisation, "bucket": bucket_name(self._settings, destination.bucket), "precision": destination.precision}
         body = gzip.compress(b"\n".join(line.text for line in lines), _LEVEL, mtime=0)
-        try:
-            return self._ask(f"{self._path}/api/v2/write?{urlencode(asked)}", body)
-        except (http.client.HTTPException, OSError) as error:
-            self.close()
-            return Answer(0, f"{type(error).__name__}: {error}")
+        with self._one:  # whoever was cancelled while a write went on has left its thread here
+            try:
+                return self._ask(f"{self._path}/api/v2/write?{urlencode(asked)}", body)
+            except (http.client.HTTPException, OSError) as error:
+                self.close()
+                return Answer(0, f"{type(error).__name__}: {error}")
 
     def _ask(self, path: str, body: bytes) -> Answer:
         if self._open is None:

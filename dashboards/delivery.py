@@ -88,6 +88,7 @@ class Delivery:
         self._suspicious = SUSPICIOUS
         self._alike = 0
         self._convicted = 0
+        self._doubted = False
         self._wait_s = 0.0
         self._blame = ""
 
@@ -181,19 +182,21 @@ class Delivery:
             self._wait(answer)
 
     def _proved(self, answer: Answer) -> None:
-        """Take what became of the witness."""
-        blame, self._blame = self._blame, ""
-        if answer.status in {_STORED, 422}:  # which says that the witness has become too old, and is no failure
-            self.failures = 0
-            self._alike = 0
-            self._suspicious = 1
-            self._convicted += 1
-            if len(self._todo[-1]) > 1 or self._convicted >= SUSPICIOUS:  # a server that has just come back may fail once more on one line
-                self._divide(blame)
-        else:
-            self._alike = 0
-            self._suspicious = SUSPICIOUS
+        """Take what became of the witness; while it is not stored either, it is what is sent."""
+        if answer.status not in {_STORED, 422}:  # which says that the witness has become too old, and is no failure
+            self._doubted = True
             self._wait(answer)
+            return
+        blame, doubted = self._blame, self._doubted
+        self._blame, self._doubted, self.failures, self._alike, self._suspicious = "", False, 0, 0, 1
+        if not doubted:
+            self._convict(blame)
+
+    def _convict(self, blame: str) -> None:
+        """Lines that fail while the server stores others: many are divided, one is rejected the third time, since servers that come back stumble."""
+        self._convicted += 1
+        if len(self._todo[-1]) > 1 or self._convicted >= SUSPICIOUS:
+            self._divide(blame)
 
     def _wait(self, answer: Answer) -> None:
         most_s = min(MOST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(self.failures, 10))

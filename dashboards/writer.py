@@ -13,14 +13,16 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, Protocol
 
-from routecast.dashboards.delivery import Answer, Delivery, Rejected, Send
+from routecast.dashboards.delivery import Answer, Delivery, Rejected, Send, refusal
 from routecast.dashboards.line_protocol import Destination, Encoder, Line, Point
-from routecast.dashboards.schema import PIPELINE
+from routecast.dashboards.schema import MEASUREMENTS, PIPELINE, RETENTION_S
+from routecast.models.errors import Unreachable
 from routecast.streams.clock import Clock
 
 MOST_LINES: Final = 5_000
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Of a request, before compression."""
+_REFUSED: Final = frozenset({401, 403, 404})
 _SILENT_S: Final = 10.0
 """Least time between two complaints about the same trouble."""
 
@@ -68,6 +70,17 @@ class Writer:
         for destination, batch in _batches(lines):
             rejected += await self._store(destination, batch)
         return rejected
+
+    async def check(self) -> None:
+        """Ask, with an empty body, whether the token may write to every bucket of the registry. An outage is no answer.
+
+        Raises Unreachable where it may not.
+        """
+        used = {bucket for measurement in MEASUREMENTS for bucket in measurement.buckets.values()}
+        for bucket in (known for known in RETENTION_S if known in used):
+            answer = await self._send(Destination(bucket, "ms"), ())
+            if answer.status in _REFUSED:
+                raise Unreachable(refusal(answer.status, answer.message))
 
     async def _store(self, destination: Destination, lines: Sequence[Line]) -> list[Rejected]:
         now_ms = self._clock.now_ms()

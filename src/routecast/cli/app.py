@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from routecast.cli import access, capacity, config, demo, influx, policy, record, replay, route, send, tail, targets, topics, worker
+from routecast.cli import access, capacity, config, demo, influx, policy, record, replay, route, send, sink, tail, targets, topics, worker
 from routecast.cli.render import complain
 from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Unreachable
 
@@ -16,6 +16,7 @@ _CODES = ((ConfigError, CONFIGURATION), (Unreachable, UNREACHABLE), (CheckFailed
 app = typer.Typer(name="routecast", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
+app.command("sink")(sink.sink)
 app.command("send")(send.send)
 app.command("tail")(tail.tail)
 app.command("record")(record.record)

@@ -1,0 +1,73 @@
+"""Running a sink in this process until a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import logging.config
+import random
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+from routecast.dashboards.connection import Connection, token_of
+from routecast.dashboards.sink import Sink
+from routecast.dashboards.vitals import Vitals
+from routecast.dashboards.writer import Writer
+from routecast.models.config import Config
+from routecast.streams.clock import SystemClock
+from routecast.streams.worker import Seldom
+
+
+def logging_configuration(level: str) -> dict[str, Any]:
+    """One line a message on stderr; Kafka's client and repeated complaints seldom."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"}},
+        "filters": {"seldom": {"()": Seldom}},
+        "handlers": {"seldom": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr", "filters": ["seldom"]}},
+        "root": {"level": "WARNING", "handlers": ["seldom"]},
+        "loggers": {"routecast": {"level": level}, "aiokafka": {"level": "ERROR"}},
+    }
+
+
+def run_sink(config: Config, *, level: str = "INFO", ready_file: Path | None = None) -> None:
+    """Be a sink until Ctrl-C or SIGTERM; `ready_file` exists while the log can be read and InfluxDB stores.
+
+    Raises ConfigError without a token, Unreachable where InfluxDB refuses or Kafka never answers, CheckFailed without topics.
+    """
+    logging.config.dictConfig(logging_configuration(level))
+    asyncio.run(_run(config, Connection(config.influx, token_of(config.influx.token_file, "token_file")), _Mark(ready_file)))
+
+
+async def _run(config: Config, connection: Connection, mark: _Mark) -> None:
+    stop, loop, clock = asyncio.Event(), asyncio.get_running_loop(), SystemClock()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    writer = Writer(connection, clock, random.Random())
+    try:
+        await writer.check()
+        await Sink(config, writer, Vitals(writer, socket.gethostname(), clock), clock, mark.tell).run(stop)
+    finally:
+        connection.interrupt()  # the thread of a write that goes on would be waited for
+        mark.tell(ready=False)
+
+
+class _Mark:
+    """A file that exists while everything is well."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._is: bool | None = None
+        self.tell(ready=False)
+
+    def tell(self, ready: bool) -> None:  # noqa: FBT001 - what it is told is all there is
+        if ready == self._is or self._file is None:
+            return
+        self._is = ready
+        if ready:
+            self._file.touch()
+        else:
+            self._file.unlink(missing_ok=True)
