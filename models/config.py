@@ -217,6 +217,13 @@ class Influx(Group):
     admin_token_file: Name = Field(default="influx-admin.token", description="file that holds the token by which `routecast influx init` makes the rest")
 
 
+class Alerting(Group):
+    """Who is told of alerts, `[alerts]`. The address of a webhook is a secret: it is read from a file."""
+
+    webhook_file: Name | None = Field(default=None, description="file that holds the URL to which workers post alerts and nothing else; absent: nobody is told")
+    timeout_ms: float = Field(default=10_000, ge=100, le=120_000, description="longest time for one post, ms; it is tried again after that")
+
+
 class Config(Group):
     """The whole of `routecast.toml`."""
 
@@ -226,6 +233,7 @@ class Config(Group):
     adaptive: Adaptive = Field(default=Adaptive(), description="learning")
     thresholds: Thresholds = Field(default=Thresholds(), description="plain alert thresholds")
     intervals: Intervals = Field(default=Intervals(), description="how often things happen")
+    alerts: Alerting = Field(default=Alerting(), description="who is told of alerts")
     kafka: Kafka = Field(default=Kafka(), description="the log of a fleet")
     influx: Influx = Field(default=Influx(), description="where trends and alerts are stored")
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType
 import msgspec
 
 from routecast.models.config import Policy
+from routecast.models.severity import AlertKind, Severity
 
 TargetId = NewType("TargetId", str)
 """One routable deployment: it has a provider, a model, a service and a region."""
@@ -162,29 +163,34 @@ class Tripped(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
 
 
 class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.control", gc=False):
-    """An operator's word: about one target, or with `set_policy` about a service."""
+    """An operator's word: about one target; with `set_policy` about a service, with `silence` and `unsilence` about alerts, and no `target`."""
 
     target: Label = ""
-    """Empty where the word is about a service."""
-    action: Literal["drain", "resume", "set_weight", "set_policy"]
+    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence"]
     weight: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
     """Of `set_weight`; None: as configured."""
     service: Label = ""
-    """Of `set_policy`; empty: all services."""
     policy: Policy | None = None
-    """Of `set_policy`; None: as configured."""
+    """Of `set_policy`: whose, empty for all services; which, None as configured."""
+    alert: AlertKind | None = None
+    subject: Label = ""
+    severity: Severity | None = None
+    """Of `silence` and `unsilence`: kind, subject and highest severity of the alerts they are for; None, or empty: any."""
+    until_ms: EpochMs | None = None
+    why: Label = ""
+    """Of `silence`: when it ends, and the reason, for people."""
 
     @property
     def sound(self) -> bool:
-        """Whether it names a target exactly where it must."""
-        return (self.action == "set_policy") != bool(self.target)
+        """Whether it names a target exactly where it must, and a silence its end."""
+        return (self.action in {"drain", "resume", "set_weight"}) == bool(self.target) and (self.action != "silence" or self.until_ms is not None)
 
     @property
     def key(self) -> str:
         """What the word is about, the key of its record: compaction keeps the newest of each, and a weight must not make a drain forgotten."""
-        if self.action == "set_policy":
-            return f"policy/{self.service}"
-        return f"weight/{self.target}" if self.action == "set_weight" else self.target
+        silence = f"silence/{self.alert or ''}/{self.severity or ''}/{self.subject}"
+        keys = {"set_policy": f"policy/{self.service}", "set_weight": f"weight/{self.target}", "silence": silence, "unsilence": silence}
+        return keys.get(self.action, self.target)
 
 
 class Marker(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="marker", gc=False):

@@ -14,12 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from routecast.models.capacity import Capacity
 from routecast.models.errors import DecodeError
+from routecast.models.severity import AlertKind, Severity
 
 SubjectKind = Literal["target", "provider", "service", "system"]
 Metric = Literal["response_time", "ttft", "tpot", "error_ratio", "throughput", "quality", "cost"]
 Direction = Literal["improving", "declining", "stable", "unknown"]
-Severity = Literal["low", "medium", "high", "critical"]
-AlertKind = Literal["error_rate", "response_time", "throughput", "quality"]
 
 UNITS: Final[Mapping[Metric, str]] = {
     "response_time": "ms",
@@ -31,8 +30,6 @@ UNITS: Final[Mapping[Metric, str]] = {
     "cost": "usd_per_request",
 }
 LESS_IS_BETTER: Final[frozenset[Metric]] = frozenset({"response_time", "ttft", "tpot", "error_ratio", "cost"})
-SEVERITIES: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
-"""From the least to the most severe."""
 
 
 class _Frozen(BaseModel):

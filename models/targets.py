@@ -70,9 +70,9 @@ class Word(_Frozen):
 
     target: str
     """Empty where it is about a service."""
-    action: Literal["drain", "resume", "set_weight", "set_policy"]
+    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence"]
     service: str | None
-    """None: the service of the target is unknown, or all services are meant."""
+    """None: the service of the target is unknown, all services are meant, or alerts."""
     offset: int
     """In the control topic."""
     snapshot: tuple[int, int] | None = None

@@ -135,6 +135,7 @@ INERT: list[tuple[str, Any]] = [
     ("thresholds.error_ratio", {"warning": 0.5, "critical": 0.6}),
     ("thresholds.throughput_per_min", {"minimum": 1, "target": 2}),
     ("thresholds.quality", {"minimum": 0.1, "target": 0.2}),
+    ("alerts", {"webhook_file": "x", "timeout_ms": 500.0}),
     ("intervals.analysis_ms", 2000.0),
     ("intervals.alert_check_ms", 2000.0),
     ("kafka", {"bootstrap": "elsewhere:1", "prefix": "x.", "partitions": 7, "replication": 3, "session_timeout_ms": 9000}),

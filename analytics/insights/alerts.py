@@ -27,7 +27,8 @@ from routecast.analytics.insights.rules import HOUR_MS, KINDS, rules_of
 from routecast.analytics.insights.silences import Match, Silences
 from routecast.analytics.insights.traffic import UsualTraffic
 from routecast.models.config import Config
-from routecast.models.insights import SEVERITIES, Alert, Severity, Subject
+from routecast.models.insights import Alert, Subject
+from routecast.models.severity import SEVERITIES, Severity
 from routecast.models.snapshot import State
 
 Ints = NDArray[np.int64]

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from routecast.analytics.insights.judge import HIGH
 from routecast.models.errors import DecodeError
-from routecast.models.insights import AlertKind, Subject
+from routecast.models.insights import Subject
+from routecast.models.severity import AlertKind
 
 _TOGETHER_MS: Final = 300_000
 """Targets of a service that begin to fail within this of each other fail together."""

@@ -25,7 +25,8 @@ from routecast.analytics.insights.counts import Counts, Sums
 from routecast.analytics.insights.period import Period
 from routecast.analytics.insights.rules import DAY_MS, HOUR_MS, KINDS, MINUTE_MS, Rule, Rules
 from routecast.analytics.interval import jeffreys_lower, jeffreys_upper
-from routecast.models.insights import SEVERITIES, Subject
+from routecast.models.insights import Subject
+from routecast.models.severity import SEVERITIES
 from routecast.models.snapshot import State
 
 Floats = NDArray[np.float64]

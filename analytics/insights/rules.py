@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from routecast.models.config import Config, Routing, Thresholds
-from routecast.models.insights import AlertKind, Severity
+from routecast.models.severity import AlertKind, Severity
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
-from routecast.models.insights import SEVERITIES, AlertKind, Severity, Subject
+from routecast.models.events import Control
+from routecast.models.insights import Subject
+from routecast.models.severity import SEVERITIES, AlertKind, Severity
 
 MOST: Final = 1000
 """Silences kept; the one that ends first makes room."""
@@ -18,6 +20,11 @@ class Match(NamedTuple):
     """Id of the target, service or system; or of a target's service or provider, which silences all of its targets too."""
     severity: Severity | None = None
     """The most severe that is silenced."""
+
+    @classmethod
+    def of(cls, word: Control) -> Self:
+        """The one that an operator's `silence` or `unsilence` names."""
+        return cls(word.alert, word.subject or None, word.severity)
 
     def fits(self, kind: AlertKind, subject: Subject, severity: Severity) -> bool:
         """Whether it is for this alert."""

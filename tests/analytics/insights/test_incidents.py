@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from routecast.analytics.insights.incidents import Active, Incidents, explained
-from routecast.models.insights import AlertKind, Subject
+from routecast.models.insights import Subject
+from routecast.models.severity import AlertKind
 
 MINUTE = 60_000.0
 MEDIUM, CRITICAL = 1, 3

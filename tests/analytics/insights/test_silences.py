@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from routecast.analytics.insights.silences import MOST, Match, Silences
+from routecast.models.events import Control
 from routecast.models.insights import Subject
 
 A = Subject(kind="target", id="a", provider="p", service="chat")
@@ -38,3 +39,10 @@ def test_silences_are_bounded() -> None:
         silences.add(Match(subject=str(number)), 1000.0 + number)
     assert silences.until_ms("quality", A.model_copy(update={"id": "0"}), "low") is None
     assert silences.until_ms("quality", A.model_copy(update={"id": "1"}), "low") == 1001.0
+
+
+def test_an_operator_says_what_a_silence_is_for() -> None:
+    """What a word leaves open is everything."""
+    word = Control(at_ms=1.0, action="silence", alert="quality", subject="chat", severity="high", until_ms=2.0)
+    assert Match.of(word) == Match("quality", "chat", "high")
+    assert Match.of(Control(at_ms=1.0, action="unsilence")) == Match()
