@@ -20,7 +20,7 @@ from routecast.analytics.insights.replayed import Arrivals, Replayed, arrivals_o
 from routecast.analytics.insights.scale import LoadTrend, load_trend, scale_hint
 from routecast.analytics.insights.service_law import TargetFit
 from routecast.analytics.insights.sustainable import Found, P, Search, Told, found
-from routecast.analytics.insights.target_fit import LEAST_ANSWERS, fit_target
+from routecast.analytics.insights.target_fit import LEAST_ANSWERS, fit_target, work_ms
 from routecast.models.capacity import Capacity, ScaleHint, TargetCapacity
 from routecast.models.config import TargetConfig
 
@@ -45,6 +45,8 @@ class Evidence(NamedTuple):
     """Of all of them."""
     unknown: tuple[str, ...] = ()
     """Targets of which too little is known: they count for nothing."""
+    wait_p95_ms: float | None = None
+    """What was waited, where events tell it: the time beyond what the answer takes alone."""
 
 
 def evidence_of(
@@ -67,7 +69,7 @@ def evidence_of(
     if not fits:
         return f"no target has the {LEAST_ANSWERS} answers that its fit needs: record for longer"
     arrivals = arrivals_of(attempts, fits, seed)
-    return Evidence(tuple(fits), arrivals.newest(requests), load_trend(arrivals.at_ms), tuple(unknown))
+    return Evidence(tuple(fits), arrivals.newest(requests), load_trend(arrivals.at_ms), tuple(unknown), _waited_p95_ms(attempts, fits))
 
 
 def capacity_of(
@@ -98,8 +100,9 @@ def capacity_of(
 
 def estimate_of(evidence: Evidence, *, service: str, at_ms: float, limit_ms: float, seed: int = 0, tell: Told | None = None) -> Capacity:
     """The capacity from fits and arrivals."""
-    fits, arrivals, trend, _ = evidence
-    now, search = replay(fits, arrivals, seed=seed), Search(arrivals, limit_ms)
+    fits, arrivals, trend, _, waited_ms = evidence
+    search = Search(arrivals, limit_ms)
+    wait_ms = replay(fits, arrivals, seed=seed).wait_quantile_ms(P) if waited_ms is None else waited_ms
     result = found(search, fits, seed, tell)
     then = replay(fits, arrivals, result.load, seed=seed)
     per_min, most = arrivals.per_min, sum(fit.law.most for fit in fits)
@@ -108,7 +111,7 @@ def estimate_of(evidence: Evidence, *, service: str, at_ms: float, limit_ms: flo
     return Capacity(
         service=service, at_ms=at_ms, now_per_min=per_min, sustainable_per_min=result.load * per_min, low_per_min=result.low * per_min,
         high_per_min=result.high * per_min if unbounded <= _MUCH else None, erlang_c_per_min=sustainable_per_s(most, service_s, limit_ms / 1000.0) * 60.0,
-        limit_ms=limit_ms, wait_p95_ms=_finite(now.wait_quantile_ms(P)), reason=_reason(evidence), targets=_rows(evidence, result, then),
+        limit_ms=limit_ms, wait_p95_ms=_finite(wait_ms), reason=_reason(evidence), targets=_rows(evidence, result, then),
         scale=scale_hint(trend, fits, search, result.load * per_min, seed),
     )  # fmt: skip
 
@@ -120,7 +123,7 @@ def refusal(service: str, at_ms: float, limit_ms: float, per_min: float, reason:
 
 
 def _rows(evidence: Evidence, result: Found, then: Replayed) -> tuple[TargetCapacity, ...]:
-    fits, arrivals, _, unknown = evidence
+    fits, arrivals, _, unknown, _ = evidence
     minutes = float(arrivals.at_ms[-1]) / result.load / 60_000.0
     known = [_row(fit, arrivals, [again[i] for again in result.drawn], then.attempts[i] / minutes) for i, fit in enumerate(fits)]
     return (*known, *(TargetCapacity(target=name) for name in unknown))
@@ -157,6 +160,15 @@ def _hours(attempts: Attempts, configs: Mapping[str, TargetConfig], used: Mappin
         if name in configs:
             hours[name] = hours_left(configs[name], len(mine.start_ms) / minutes, tokens / minutes, at_ms, used.get(name))
     return hours
+
+
+def _waited_p95_ms(attempts: Attempts, fits: Sequence[TargetFit]) -> float:
+    waits: list[Floats] = []
+    for fit in fits:
+        number = attempts.names.index(fit.target)
+        mine = (attempts.target == number) & (attempts.end == OK)
+        waits.append(np.maximum(0.0, (attempts.duration_ms - work_ms(attempts, number, fit))[mine]))
+    return float(np.quantile(np.concatenate(waits), P))
 
 
 def _per_min(attempts: Attempts) -> float:

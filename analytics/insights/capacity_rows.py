@@ -64,15 +64,27 @@ def capacity_of_rows(
     tell: Told | None = None,
 ) -> Capacity:  # fmt: skip
     """The capacity of a service from rows; without enough of them a record that says what is missing. To be run in a process of its own."""
+    evidence = evidence_of_rows(targets, rows, seed=seed, requests=requests)
+    if isinstance(evidence, str):
+        minutes = _minutes(rows)
+        return refusal(service, at_ms, limit_ms, int(rows.arrived.sum()) / minutes if minutes else 0.0, evidence)
+    return estimate_of(evidence, service=service, at_ms=at_ms, limit_ms=limit_ms, seed=seed, tell=tell)
+
+
+def evidence_of_rows(targets: Sequence[TargetRows], rows: ArrivalRows, *, seed: int = 0, requests: int = REQUESTS) -> Evidence | str:
+    """Fits and arrivals, for `estimate_of` and `what_if`; or, in words, what is missing."""
     total, known = int(rows.arrived.sum()), [target for target in targets if target.n >= LEAST_ANSWERS]
-    minutes = (float(rows.slot_ms[-1] - rows.slot_ms[0]) + SLOT_MS) / 60_000.0 if len(rows.slot_ms) else 0.0
-    if total < LEAST_REQUESTS or not known:
-        missing = f"{total} requests in the last {minutes:.0f} minutes are too few, {LEAST_REQUESTS} are needed"
-        return refusal(service, at_ms, limit_ms, total / minutes if minutes else 0.0, missing)
+    if not known:
+        return f"no target has the {LEAST_ANSWERS} answers that its fit needs"
+    if total < LEAST_REQUESTS:
+        return f"{total} requests in the last {_minutes(rows):.0f} minutes are too few, {LEAST_REQUESTS} are needed"
     unknown = tuple(target.target for target in targets if target.n < LEAST_ANSWERS)
     arrivals = _arrivals(rows, seed)
-    evidence = Evidence(tuple(_fit(target) for target in known), arrivals.newest(requests), load_trend(arrivals.at_ms), unknown)
-    return estimate_of(evidence, service=service, at_ms=at_ms, limit_ms=limit_ms, seed=seed, tell=tell)
+    return Evidence(tuple(_fit(target) for target in known), arrivals.newest(requests), load_trend(arrivals.at_ms), unknown)
+
+
+def _minutes(rows: ArrivalRows) -> float:
+    return (float(rows.slot_ms[-1] - rows.slot_ms[0]) + SLOT_MS) / 60_000.0 if len(rows.slot_ms) else 0.0
 
 
 def _fit(target: TargetRows) -> TargetFit:

@@ -76,7 +76,7 @@ def test_a_recording_says_what_its_service_can_take(capacity: Command, tmp_path:
     assert [target["target"] for target in found["targets"]] == ["a", "b"]
     table = capacity(file, "--wait-p95-ms", "800")
     assert (table.returncode, "Traceback" in table.stderr) == (0, False)
-    assert f"up to {found['sustainable_per_min']:.0f} requests/min" in table.stdout
+    assert f"up to {found['sustainable_per_min']:,.0f} requests/min" in table.stdout
     assert "Erlang-C, which knows no bursts, would say" in table.stdout
     plain = capacity(file, "--wait-p95-ms", "800", "--plain").stdout.splitlines()
     assert [line.split("\t")[0] for line in plain] == ["service", "chat", "target", "a", "b"]

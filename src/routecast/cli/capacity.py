@@ -102,8 +102,8 @@ def _print(found: Capacity, *, plain: bool) -> None:
         wait = "for ever" if found.wait_p95_ms is None else f"{found.wait_p95_ms:,.0f} ms"
         slots = f", {found.scale.slots:+d} concurrent requests" if found.scale.slots else ""
         show(f"{found.service}: {found.now_per_min:,.0f} requests/min arrive, 95 % of them wait at most {wait};")
-        show(f"at most {found.limit_ms:,.0f} ms up to {_figure(found.sustainable_per_min)} requests/min ({_interval(found)})")
-        show(f"Erlang-C, which knows no bursts, would say {_figure(found.erlang_c_per_min)}")
+        show(f"at most {found.limit_ms:,.0f} ms up to {found.sustainable_per_min or 0:,.0f} requests/min ({_interval(found)})")
+        show(f"Erlang-C, which knows no bursts, would say {found.erlang_c_per_min or 0:,.0f}")
         show(f"scale: {found.scale.action}{slots} – {found.scale.reason}\n")
     heads = ("target", "concurrent", "answer alone ms", "interval", "answers", "requests/min then", "limit/min", "daily limit in h")
     show_rows(heads, [_row(target) for target in found.targets], form(json=False, plain=plain))
@@ -126,9 +126,8 @@ def _row(target: TargetCapacity) -> tuple[str, ...]:
 
 
 def _interval(found: Capacity) -> str:
-    if found.high_per_min is None:
-        return f"at least {_figure(found.low_per_min)}"
-    return f"{_figure(found.low_per_min)} to {_figure(found.high_per_min)}"
+    low = f"{found.low_per_min or 0:,.0f}"
+    return f"at least {low}" if found.high_per_min is None else f"{low} to {found.high_per_min:,.0f}"
 
 
 def _figure(value: float | None) -> str:

@@ -105,6 +105,7 @@ def test_the_record_holds_what_was_found(serve: Callable[..., Any], traffic: Tra
     then = serve(lambda queue: Queueing(queue, 4), gaps_ms * said.now_per_min / said.sustainable_per_min, work_ms)
     assert np.quantile(then.end_ms - then.start_ms - then.work_ms, 0.95) == pytest.approx(500.0, rel=0.4)
     assert said.now_per_min == pytest.approx(2.2 * 60, rel=0.05)
+    assert said.wait_p95_ms == pytest.approx(np.quantile(served.end_ms - served.start_ms - work_ms, 0.95), rel=0.05)
     (target,) = said.targets
     assert target.concurrency == pytest.approx(4.0, rel=0.1)
     assert target.service_ms == pytest.approx(served.work_ms.mean(), rel=0.05)
