@@ -79,7 +79,8 @@ def test_failures_and_quality_are_watched_too() -> None:
     found = [change for change in traffic.run(60, failing=0.4, quality=0.7) if change.version == 1]
     assert sorted((change.metric, change.subject.id, change.worse) for change in found) == [("error_ratio", "a", True), ("quality", "a", True)]
     values = {change.metric: [change.before, change.after] for change in found}
-    assert values["error_ratio"][0] < 0.02 < 0.1 < values["error_ratio"][1]
+    assert values["error_ratio"] == pytest.approx([0.01, 0.4], abs=0.3)
+    assert values["error_ratio"][0] < 0.02
     assert values["quality"] == pytest.approx([0.9, 0.7], abs=0.08)
     ended = [change for change in traffic.run(300) if change.ended_ms]
     assert sorted(change.metric for change in ended) == ["error_ratio", "quality"]
@@ -91,7 +92,11 @@ def test_the_estimates_of_a_target_that_changed_are_made_anew() -> None:
     traffic.run(900)
     assert len(traffic.restarts) <= 2
     traffic.restarts.clear()
-    traffic.run(12, slower=3.0)
+    while not traffic.restarts:
+        assert traffic.run(1, slower=1.6) == []
+    said: list[Change] = []
+    while not said:
+        said = traffic.run(1, slower=1.6)
     assert set(traffic.restarts) == {0}
 
 
