@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import socket
 import tempfile
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -26,8 +27,11 @@ from routecast.streams.folding import Folding
 from routecast.streams.kafka import METADATA_MS, password, ssl_context, topic_name
 from routecast.streams.leading import Leading
 from routecast.streams.memory import Record
+from routecast.streams.notifying import Notifying
+from routecast.streams.posting import poster
 from routecast.streams.reading import PartitionReader, reader
 from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_EVENT_BYTES, MOST_ROW_BYTES, PANES
+from routecast.streams.webhook import webhook_url
 
 FLUSH_MS = 500.0
 """Rows are written this often."""
@@ -83,6 +87,10 @@ class Worker:
         self.app.task(self._keep_time)
         self.app.task(self._flush_always)
         self.app.task(self._catch_up_always)
+        url = webhook_url(config.alerts)
+        if url is not None:
+            notifying = Notifying(config, lambda: poster(url, config.alerts.timeout_ms), clock, random.Random())
+            self.app.task(notifying.run)
 
     async def _fold(self, stream: Any) -> None:
         async for event in stream.events():

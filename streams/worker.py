@@ -14,7 +14,7 @@ from typing import Any
 
 from routecast.models.config import Config
 from routecast.models.errors import ConfigError
-from routecast.streams.access import check_workers_group
+from routecast.streams.access import NOTIFY, check_workers_group
 from routecast.streams.admin import create_topics
 from routecast.streams.clock import SystemClock
 
@@ -62,6 +62,7 @@ def logging_configuration(level: str = "INFO") -> dict[str, Any]:
             "routecast": {"level": level},
             "routecast.streams.folding": seldom,
             "routecast.streams.leading": seldom,
+            "routecast.streams.notifying": seldom,
             "faust": quiet,
             "mode": quiet,
             "aiokafka": quiet,
@@ -72,7 +73,7 @@ def logging_configuration(level: str = "INFO") -> dict[str, Any]:
 def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None = None) -> int:
     """Be a worker until a signal comes; the exit code. Topics that are missing are made first; `ready_file` exists while it is ready.
 
-    Raises ConfigError where Faust is not installed, Unreachable, CheckFailed where topics are missing and cannot be made.
+    Raises ConfigError where Faust is not installed or a webhook has no usable address, Unreachable, CheckFailed where topics are missing and cannot be made.
     """
     try:
         from routecast.streams.agents import Runner, Worker  # noqa: PLC0415 - needs Faust, an extra
@@ -85,6 +86,8 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
     _mark(ready_file, ready=False)
     made = asyncio.run(create_topics(config.kafka))
     asyncio.run(check_workers_group(config.kafka))
+    if config.alerts.webhook_file is not None:
+        asyncio.run(check_workers_group(config.kafka, NOTIFY))
     if made:
         _log.info("made topics %s", ", ".join(made))
     loop = asyncio.new_event_loop()

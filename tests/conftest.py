@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +21,7 @@ import pytest
 from hypothesis import settings
 
 from routecast import influxd
-from routecast.broker import LocalBroker, missing_tools
+from routecast.broker import LocalBroker, free_port, missing_tools
 from routecast.models.config import Config, Kafka
 from routecast.streams.configuration import load_config
 
@@ -191,6 +195,71 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+
+
+class Receiver:
+    """A webhook's receiver: answers as the script says, 200 when it is at its end."""
+
+    def __init__(self) -> None:
+        self.script: list[tuple[int, Mapping[str, str]] | None] = []
+        """Status and headers, one for each post; None: the connection is closed without an answer."""
+        self.posts: list[tuple[str, dict[str, Any]]] = []
+        """Idempotency key and body of each."""
+        self.held = threading.Event()
+        """Clear: posts wait with their answer."""
+        self.held.set()
+        self._server = ThreadingHTTPServer(("127.0.0.1", free_port()), self._handler())
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._server.server_port}/hooks/secret"
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all posts."""
+        return [key for key, _ in self.posts]
+
+    def close(self) -> None:
+        """Answer no more."""
+        self.held.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                answer = receiver.script.pop(0) if receiver.script else (200, dict[str, str]())
+                receiver.posts.append((self.headers["Idempotency-Key"], body))
+                receiver.held.wait(60)
+                if answer is None:
+                    self.close_connection = True
+                    return
+                with suppress(OSError):  # a client that was killed does not listen
+                    self.send_response(answer[0])
+                    for name, value in {"Content-Length": "2", **answer[1]}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(b"ok")
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks on this machine."""
+    made = Receiver()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -24,9 +24,11 @@ def worker(
     """Run workers until Ctrl-C or SIGTERM: they fold events into tables, and one of them publishes the snapshots."""
     from routecast.streams.configuration import load_config  # noqa: PLC0415 - pydantic is slow to import
     from routecast.streams.kafka import addressed  # noqa: PLC0415
+    from routecast.streams.webhook import webhook_url  # noqa: PLC0415
     from routecast.streams.worker import run_worker, supervise  # noqa: PLC0415
 
     loaded = addressed(load_config(config, os.environ), kafka)
+    webhook_url(loaded.alerts)  # one that cannot be used is told once, not by every process that is started again
     if workers == 1:
         raise typer.Exit(run_worker(loaded, level=log, ready_file=ready_file))
     options = [*(["--config", str(config)] if config else []), *(["--kafka", kafka] if kafka else []), "--log", log]
