@@ -81,8 +81,8 @@ class Look(NamedTuple):
     states: dict[str, State]
 
 
-def looks(seed: int, happening: list[Trouble], *, days: int = 30, breaker: bool, targets: int = TARGETS) -> Iterator[Look]:
-    """The month, ten seconds at a time; target, service, system."""
+def looks(seed: int, happening: list[Trouble], *, days: int = 30, breaker: bool, targets: int = TARGETS, per_min: float = PER_MIN) -> Iterator[Look]:
+    """The month, ten seconds at a time."""
     rng = np.random.default_rng([seed, 2])
     subjects = (
         Subject(kind="system", id="system"),
@@ -99,7 +99,7 @@ def looks(seed: int, happening: list[Trouble], *, days: int = 30, breaker: bool,
         if out and out.open:
             shares[BAD] = 0.0
             shares /= shares.sum()
-        arrived = rng.poisson(_rate(start_ms) * PERIOD_MS / 60_000 * shares).astype(float)
+        arrived = rng.poisson(_rhythm(start_ms) * per_min * PERIOD_MS / 60_000 * shares).astype(float)
         if out and out.open and start_ms >= out.next_ms:
             arrived[BAD] = 1.0
         failing, slower = np.full(targets, FAILING), np.ones(targets)
@@ -135,9 +135,9 @@ class _Breaker:
             self.open = self._good < 7
 
 
-def _rate(at_ms: int) -> float:
-    """Requests per minute."""
-    return PER_MIN * math.exp(1.1 * math.sin(2.0 * math.pi * (at_ms % DAY_MS / DAY_MS - 0.25))) / 1.33
+def _rhythm(at_ms: int) -> float:
+    """Rate at a time of day ÷ mean rate."""
+    return math.exp(1.1 * math.sin(2.0 * math.pi * (at_ms % DAY_MS / DAY_MS - 0.25))) / 1.33
 
 
 def _period(rng: np.random.Generator, start_ms: int, end_ms: int, subjects: tuple[Subject, ...], arrived: Floats, failing: Floats, slower: Floats) -> Period:

@@ -13,6 +13,7 @@ import capacity
 import choosing
 import core
 import day
+import insights
 import kafka
 import kafka_latency
 import kafka_trips
@@ -29,6 +30,7 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "breaker": choosing.breaker,
     "fold, merge, snapshot": core.folding,
     "memory": core.memory,
+    "insights": insights.rows,
     "fleet": core.fleet,
     "import": core.importing,
     "worker": lambda: [*kafka.saturated(), *kafka.paced()],
