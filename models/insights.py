@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from routecast.models.capacity import Capacity
 from routecast.models.errors import DecodeError
+from routecast.models.recommendation import Recommendation
 from routecast.models.severity import AlertKind, Severity
+from routecast.models.subject import Subject as Subject  # noqa: PLC0414 - whoever reads insights reads subjects
+from routecast.models.subject import SubjectKind as SubjectKind  # noqa: PLC0414
 
-SubjectKind = Literal["target", "provider", "service", "system"]
 Metric = Literal["response_time", "ttft", "tpot", "error_ratio", "throughput", "quality", "cost"]
 Direction = Literal["improving", "declining", "stable", "unknown"]
 
@@ -34,17 +36,6 @@ LESS_IS_BETTER: Final[frozenset[Metric]] = frozenset({"response_time", "ttft", "
 
 class _Frozen(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
-
-
-class Subject(_Frozen):
-    """Whom an insight is about."""
-
-    kind: SubjectKind
-    id: str
-    provider: str | None = None
-    model: str | None = None
-    service: str | None = None
-    region: str | None = None
 
 
 class Change(_Frozen):
@@ -177,39 +168,6 @@ class Alert(_Frozen):
     def key(self) -> str:
         """Of its record."""
         return f"alert/{self.id}"
-
-
-RecommendationKind = Literal["drain", "raise_limit", "add_target", "change_weight", "look_at_quality", "renegotiate_cost"]
-
-
-class Effect(_Frozen):
-    """What would become of one figure of the service, by simulation of the recorded load."""
-
-    figure: str
-    """Name with unit, for instance `p95_ms`."""
-    now: float
-    expected: float
-    low: float | None = None
-    """Ends of its 95 % interval over the simulated runs."""
-    high: float | None = None
-
-
-class Recommendation(_Frozen):
-    """Something an operator can do, with what it would bring."""
-
-    id: str
-    """Of kind and subject: the same while it stands."""
-    kind: RecommendationKind
-    priority: Severity
-    subject: Subject
-    description: str
-    """What is the matter, with its figures."""
-    action: str
-    """What to do: a command where there is one."""
-    effects: tuple[Effect, ...] = ()
-    figures: dict[str, float] = {}
-    """The figures behind it, names with units."""
-    since_ms: float
 
 
 class Recommendations(_Frozen):

@@ -1,6 +1,7 @@
 """The product's own rules in a simulation without its pipeline, on fresh counts.
 
-`performance`: planned shares, the cheapest of four draws. `weighted`: one draw by score × weight.
+`performance`: planned shares, the cheapest of four draws. `weighted`: one draw by score × weight; `configured`: by weight alone, which is also what
+round robin comes to. `least_connections`: the fewest in flight per weight, of all routers together.
 
 Shares come from `planned_shares` at the arrival rate of the last seconds, a target's load term from `load_term`, capacity and service time from
 what `CapacityFit` would make of its law. What is left out is the age of snapshots, the routers' own corrections and exploration: measured, mean times
@@ -30,7 +31,7 @@ from routecast.analytics.virtual_target import VirtualTarget
 from routecast.models.config import UNKNOWN_QUALITY, ScoreWeights
 
 Floats = NDArray[np.float64]
-Rule = Literal["performance", "weighted"]
+Rule = Literal["performance", "weighted", "configured", "least_connections"]
 
 _TICK_MS = 1000.0
 _KEPT = 0.5
@@ -38,6 +39,7 @@ _KEPT = 0.5
 _PER_E_FOLD = 8
 """Shares are planned anew when the rate has changed by a factor of e^(1/8)."""
 _LEAST_SHARE = 0.02
+_NO_WEIGHT = 1e-9
 _BEYOND = 3.0
 """Up to this multiple of its bound, what routing learns of a target is fitted."""
 
@@ -65,8 +67,10 @@ class FreshPlan:
         success = np.array([1.0 - min(0.99, fit.fail_ratio) for fit in fits])
         self._cost_s: Floats = self._service_s + (1.0 - success) / success * (np.array([fit.fail_ms for fit in fits]) / 1000.0 + RETRY_S)
         self._limits = np.array([fit.requests_per_s or math.inf for fit in fits])
-        self._weights = _scores(self._service_s, success) * np.array([fit.weight for fit in fits])
+        own = np.array([fit.weight for fit in fits])
+        self._weights = own if rule == "configured" else _scores(self._service_s, success) * own
         self._draws = DRAWS if rule == "performance" else 1
+        self._connections: Floats | None = own if rule == "least_connections" else None
         self._targets = targets
         self._draw = random.random
         self._in_flight = [0] * len(fits)
@@ -87,7 +91,7 @@ class FreshPlan:
     def choose(self, tried: Collection[int]) -> int:
         """A target that was not tried and does not refuse; −1 where there is none."""
         cumulative, cost, draw = self._cumulative, self._cost, self._draw
-        best = bisect_right(cumulative, draw())
+        best = bisect_right(cumulative, draw()) if self._connections is None else cost.index(min(cost))
         for _ in range(self._draws - 1):
             other = bisect_right(cumulative, draw())
             if cost[other] < cost[best]:
@@ -112,6 +116,8 @@ class FreshPlan:
         return limit is None or limit.remaining > 0
 
     def _cost_of(self, target: int, n: int) -> float:
+        if self._connections is not None:
+            return n / max(_NO_WEIGHT, float(self._connections[target]))
         known = self._costs[target]
         while len(known) <= n:
             known.append(float(self._cost_s[target]) * load_term(len(known) / float(self._capacity[target])))

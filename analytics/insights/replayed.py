@@ -66,6 +66,8 @@ class Replayed(NamedTuple):
     failed_ratio: float
     attempts: tuple[int, ...]
     """Per target."""
+    served: tuple[int, ...]
+    """Per target, the requests after the warm-up that it answered."""
     usd: float
     """Mean cost of a request, by the targets' prices; 0 where none is known."""
 
@@ -140,7 +142,8 @@ class _Replay:
         first = int(WARM_UP * len(self._at_ms))
         wait_ms = np.array(self._wait_ms[first:])
         failed = float((~np.isfinite(wait_ms)).mean())
-        return Replayed(wait_ms, np.array(self._time_ms[first:]), failed, tuple(self._attempts), self._cost(first, usd))
+        served = np.bincount(np.array(self._served[first:]) + 1, minlength=len(self._fits) + 1)[1:].tolist()
+        return Replayed(wait_ms, np.array(self._time_ms[first:]), failed, tuple(self._attempts), tuple(served), self._cost(first, usd))
 
     def _attempt(self, i: int, tried: tuple[int, ...]) -> None:
         target = self._plan.choose(tried)

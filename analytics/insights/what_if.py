@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from routecast.analytics.insights.fresh_plan import Rule
 from routecast.analytics.insights.replayed import Arrivals, Replayed, replay
 from routecast.analytics.insights.service_law import TargetFit
 from routecast.analytics.insights.target_fit import drawn
-from routecast.models.insights import Effect
+from routecast.models.recommendation import Effect
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +67,23 @@ class Weight:
     factor: float
 
 
-Change = Drain | Copy | Limit | Slots | Weight
+@dataclass(frozen=True)
+class Price:
+    """A target costs so many times what it costs now."""
+
+    target: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A target's answers are this good, 0..1."""
+
+    target: str
+    quality: float
+
+
+Change = Drain | Copy | Limit | Slots | Weight | Price | Quality
 
 
 class Figures(NamedTuple):
@@ -78,6 +95,8 @@ class Figures(NamedTuple):
     p99_ms: float
     fail_ratio: float
     usd_per_request: float
+    quality: float
+    """Mean over the answers; 0 where that of the targets is not given."""
 
 
 class WhatIf(NamedTuple):
@@ -100,10 +119,16 @@ class WhatIf(NamedTuple):
 
 Prices = Callable[[str], tuple[float, float]]
 """Target → price of an input and of an output token, USD."""
+Qualities = Callable[[str], float]
+"""Target → mean quality of its answers, 0..1."""
 
 
 def _free(_target: str) -> tuple[float, float]:
     return 0.0, 0.0
+
+
+def _unjudged(_target: str) -> float:
+    return 0.0
 
 
 def what_if(
@@ -114,22 +139,72 @@ def what_if(
     Deterministic; 12 runs, about 10 µs a request each. Raises ValueError for a target that is not among the fits, where nothing would be left, and for
     weights where the rule heeds none.
     """
-    if change.target not in [fit.target for fit in fits]:
-        raise ValueError(f"nothing is known of {change.target!r}: give one of {', '.join(repr(fit.target) for fit in fits)}")
-    if isinstance(change, Drain) and len(fits) == 1:
-        raise ValueError(f"{change.target!r} is the only target: without it nothing is served, add another one first")
-    if isinstance(change, Weight) and rule != "weighted":
-        raise ValueError(f"policy {rule!r} heeds no weights: switch it to 'weighted' first")
-    rng = np.random.default_rng([seed, 3])
+    return Present(fits, arrivals, load=load, seed=seed, rule=rule, prices=prices).what_if(change)
 
-    def figures(targets: Sequence[TargetFit], number: int) -> Figures:
-        prices_of = [prices(_origin(fit)) for fit in targets]
-        return _figures(replay(targets, arrivals, load, seed=seed + number, rule=rule, usd=prices_of))
 
-    drawn_ = [[drawn(fit, rng) for fit in fits] for _ in range(RUNS)]
-    runs = tuple((figures(targets, number), figures(changed(targets, change), number)) for number, targets in enumerate(drawn_))
-    now, expected = (Figures(*np.mean([run[side] for run in runs], axis=0).tolist()) for side in (0, 1))
-    return WhatIf(now, expected, runs)
+class Present:
+    """The recorded load with the targets as they are, to hold changes beside it: it is played once for all of them.
+
+    Args:
+        fits: the targets.
+        arrivals: at least one.
+        load: times the recorded rate.
+        seed: of everything random.
+        rule: how targets are chosen.
+        prices: of the targets; free where none are given.
+        qualities: of their answers.
+    """
+
+    def __init__(
+        self, fits: Sequence[TargetFit], arrivals: Arrivals, *, load: float = 1.0, seed: int = 0, rule: Rule = "performance", prices: Prices = _free,
+        qualities: Qualities = _unjudged,
+    ) -> None:  # fmt: skip
+        self._fits, self._arrivals, self._load, self._seed, self._rule = fits, arrivals, load, seed, rule
+        self._prices, self._qualities = prices, qualities
+        rng = np.random.default_rng([seed, 3])
+        self._drawn = [[drawn(fit, rng) for fit in fits] for _ in range(RUNS)]
+
+    @cached_property
+    def _now(self) -> list[Figures]:
+        return [self._figures(targets, number, self._prices, self._qualities) for number, targets in enumerate(self._drawn)]
+
+    def what_if(self, change: Change) -> WhatIf:
+        """What this change would do. Raises ValueError as the function of this name does."""
+        self._refuse(change)
+        prices, qualities = self._prices, self._qualities
+        if isinstance(change, Price):
+            prices = _scaled(prices, change)
+        if isinstance(change, Quality):
+            qualities = _replaced(qualities, change)
+        then = [self._figures(changed(targets, change), number, prices, qualities) for number, targets in enumerate(self._drawn)]
+        now, expected = (Figures(*np.mean(figures, axis=0).tolist()) for figures in (self._now, then))
+        return WhatIf(now, expected, tuple(zip(self._now, then, strict=True)))
+
+    def _refuse(self, change: Change) -> None:
+        if change.target not in [fit.target for fit in self._fits]:
+            raise ValueError(f"nothing is known of {change.target!r}: give one of {', '.join(repr(fit.target) for fit in self._fits)}")
+        if isinstance(change, Drain) and len(self._fits) == 1:
+            raise ValueError(f"{change.target!r} is the only target: without it nothing is served, add another one first")
+        if isinstance(change, Weight) and self._rule == "performance":
+            raise ValueError(f"policy {self._rule!r} heeds no weights: switch it to 'weighted' first")
+
+    def _figures(self, targets: Sequence[TargetFit], number: int, prices: Prices, qualities: Qualities) -> Figures:
+        names = [_origin(fit) for fit in targets]
+        run = replay(targets, self._arrivals, self._load, seed=self._seed + number, rule=self._rule, usd=[prices(name) for name in names])
+        return _figures(run, [qualities(name) for name in names])
+
+
+def _scaled(prices: Prices, change: Price) -> Prices:
+    def after(target: str) -> tuple[float, float]:
+        per_input, per_output = prices(target)
+        factor = change.factor if target == change.target else 1.0
+        return factor * per_input, factor * per_output
+
+    return after
+
+
+def _replaced(qualities: Qualities, change: Quality) -> Qualities:
+    return lambda target: change.quality if target == change.target else qualities(target)
 
 
 def changed(fits: Sequence[TargetFit], change: Change) -> list[TargetFit]:
@@ -145,6 +220,8 @@ def changed(fits: Sequence[TargetFit], change: Change) -> list[TargetFit]:
             return [replace(fit, law=fit.law._replace(slots=min(fit.law.slots, float(slots)))) if fit.target == target else fit for fit in fits]
         case Weight(target, factor):
             return [replace(fit, weight=fit.weight * factor) if fit.target == target else fit for fit in fits]
+        case Price() | Quality():
+            return list(fits)
 
 
 _COPY = " (copy)"
@@ -154,9 +231,10 @@ def _origin(fit: TargetFit) -> str:
     return fit.target.removesuffix(_COPY)
 
 
-def _figures(run: Replayed) -> Figures:
-    served = run.time_ms[np.isfinite(run.wait_ms)]
-    if not len(served):
-        return Figures(math.inf, math.inf, math.inf, math.inf, 1.0, 0.0)
-    p50, p95, p99 = np.quantile(served, [0.5, 0.95, 0.99]).tolist()
-    return Figures(float(served.mean()), p50, p95, p99, run.failed_ratio, run.usd)
+def _figures(run: Replayed, qualities: Sequence[float]) -> Figures:
+    times = run.time_ms[np.isfinite(run.wait_ms)]
+    if not len(times):
+        return Figures(math.inf, math.inf, math.inf, math.inf, 1.0, 0.0, 0.0)
+    p50, p95, p99 = np.quantile(times, [0.5, 0.95, 0.99]).tolist()
+    quality = float(np.dot(run.served, qualities)) / len(times)
+    return Figures(float(times.mean()), p50, p95, p99, run.failed_ratio, run.usd, quality)
