@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from routecast.dashboards.delivery import Answer, Delivery, Rejected, Send, refusal
 from routecast.dashboards.line_protocol import Destination, Encoder, Line, Point
-from routecast.dashboards.schema import MEASUREMENTS, PIPELINE, RETENTION_S
+from routecast.dashboards.schema import MEASUREMENTS, PIPELINE
 from routecast.models.errors import Unreachable
 from routecast.streams.clock import Clock
 
@@ -76,8 +76,8 @@ class Writer:
 
         Raises Unreachable where it may not.
         """
-        used = {bucket for measurement in MEASUREMENTS for bucket in measurement.buckets.values()}
-        for bucket in (known for known in RETENTION_S if known in used):
+        used = dict.fromkeys(bucket for measurement in MEASUREMENTS for bucket in measurement.buckets.values())
+        for bucket in used:
             answer = await self._send(Destination(bucket, "ms"), ())
             if answer.status in _REFUSED:
                 raise Unreachable(refusal(answer.status, answer.message))
