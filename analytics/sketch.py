@@ -262,12 +262,14 @@ def share_at_most(counts: Counts, us: float) -> Floats:
     return np.where(n, counts[..., :within].sum(axis=-1) / np.maximum(n, 1), np.nan)
 
 
-_LN_MS: Floats = np.log(_ESTIMATES_US / 1000.0)
+_LN_MS = np.log(_ESTIMATES_US / 1000.0)
+_LN_MICRO: Counts = (np.stack([_LN_MS, _LN_MS**2], axis=1) * 1e6).round().astype(np.int64)
 
 
 def log_sums(counts: Counts) -> tuple[Floats, Floats]:
     """Of each vector Σ ln and Σ ln² of its durations in milliseconds, each logarithm within 0.01 where the duration lies in range."""
-    return counts @ _LN_MS, counts @ _LN_MS**2
+    sums: Floats = (counts @ _LN_MICRO) / 1e6  # integers add up to the same in any order
+    return sums[..., 0], sums[..., 1]
 
 
 def count_above(counts: Counts, us: Floats) -> Floats:
