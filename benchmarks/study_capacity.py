@@ -20,6 +20,7 @@ from random import Random
 from typing import NamedTuple
 
 import numpy as np
+import scale_hints
 from fleet_chooser import FleetChooser
 from hidden_laws import LAWS, LawName
 from numpy.typing import NDArray
@@ -236,6 +237,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             rows.append(done.result())
             print(f"[{len(rows)}/{len(work)}] {rows[-1].law} {rows[-1].trace} seed {rows[-1].seed}", file=sys.stderr, flush=True)
     print(table(rows))
+    print("\n".join(scale_hints.lines(options.traces, options.seeds)))
 
 
 if __name__ == "__main__":
