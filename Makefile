@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-trend study-alerts docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-incidents study-trend study-alerts docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -48,6 +48,9 @@ study-exactness: $(READY) ## counts through kills, a broker restart and a stalle
 
 study-sink: $(READY) ## 300,000 points through kills of the sink and of InfluxDB and every fault of a proxy, 10 minutes; ARGS="--points 12000 --outage 6"
 	$(BIN)/python benchmarks/study_sink.py $(ARGS)
+
+study-incidents: $(READY) ## the troubles of the demonstration over ten seeds: what was noticed, how soon, and what else, 2 minutes
+	$(BIN)/python benchmarks/study_incidents.py $(ARGS)
 
 study-trend: $(READY) ## trends right and false over noise and autocorrelation, beside two other rules, seconds
 	$(BIN)/python benchmarks/study_trend.py $(ARGS)

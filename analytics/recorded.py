@@ -68,6 +68,8 @@ class RecordedTarget:
         """Headers of the call that ended last; right while its `done` runs."""
         self.ended_service_ms = 0.0
         """Service time of the call that ended last; right while its `done` runs."""
+        self.ended_tokens = 0
+        """Output tokens of the call that ended last; right while its `done` runs."""
 
     @property
     def server(self) -> Server:
@@ -93,18 +95,19 @@ class RecordedTarget:
         answer = self._next()
         if answer.rate_limited and self.storm is not None:
             return self._queue.after(0.0, self._refuse, done, self.storm.headers(self._queue.now_ms))
-        service_ms = answer.service_ms(work_ms * self._tokens_per_work_ms)
+        tokens = work_ms * self._tokens_per_work_ms
+        service_ms = answer.service_ms(tokens)
         first = answer.ttft_ms / service_ms if service_ms else 0.0
-        return self._inner.submit(service_ms, partial(self._end, service_ms * self.condition.slowdown, first, self._queue.now_ms, done))
+        return self._inner.submit(service_ms, partial(self._end, service_ms * self.condition.slowdown, first, round(tokens), self._queue.now_ms, done))
 
     def _refuse(self, done: Done, headers: Mapping[str, str]) -> None:
         self.ended_headers, self.ended_service_ms, self.ended_ttft_ms = headers, 0.0, 0.0
         done("rate_limited")
 
-    def _end(self, service_ms: float, first: float, begun_ms: float, done: Done, outcome: Outcome) -> None:
+    def _end(self, service_ms: float, first: float, tokens: int, begun_ms: float, done: Done, outcome: Outcome) -> None:
         """The service took no longer than the call: one that waited for the end of a slow-down was served faster than it began."""
         self.ended_service_ms = min(service_ms, self._queue.now_ms - begun_ms)
-        self.ended_ttft_ms = first * self.ended_service_ms
+        self.ended_ttft_ms, self.ended_tokens = first * self.ended_service_ms, tokens
         self.ended_headers = self._inner.ended_headers
         done(outcome)
 

@@ -74,6 +74,16 @@ class CountCheck(Part):
         return self.pipeline == self.truth
 
 
+class Noticed(Part):
+    """A trouble, and what the fleet noticed of it."""
+
+    target: str
+    trouble: str
+    begins_s: float
+    ends_s: float
+    after_s: dict[str, float] = Field(description="virtual seconds from its beginning to each kind of sign that names the target, the first of each kind")
+
+
 class DemoReport(Part):
     """Everything that `routecast demo` found out."""
 
@@ -86,6 +96,8 @@ class DemoReport(Part):
     targets: tuple[DemoTarget, ...]
     policies: tuple[PolicyRow, ...]
     decisions: tuple[Explained, ...]
+    noticed: tuple[Noticed, ...] = Field(description="of the first policy")
+    elsewhere: tuple[str, ...] = Field(description="signs at targets without a trouble of their own: load that came from others, or false")
     checks: tuple[CountCheck, ...]
 
 

@@ -80,3 +80,15 @@ def test_a_decision_during_the_outage_avoids_the_dead_target() -> None:
     found = explain_at(1, 420.0, 420.0 * (OUTAGE.begins + OUTAGE.ends) / 2, Requirements()).decision
     dead = next(other for other in found.alternatives if other.target == OUTAGE.run)
     assert dead.reason in {"open", "already tried, or not among the preferred"} or dead.probability < 0.05
+
+
+def test_every_trouble_is_noticed_and_named() -> None:
+    """Within its own time, by a sign that names its target; nobody else is said to fail."""
+    whole = compare(1, 420.0, ("performance",))
+    assert {it.target for it in whole.noticed if it.after_s} == {"lepton_7b", "groq_70b", "anyscale_7b", "together_70b"}
+    signs = {it.target: {what for what, after_s in it.after_s.items() if after_s < it.ends_s - it.begins_s} for it in whole.noticed}
+    assert "state rate_limited" in signs["lepton_7b"]
+    assert {"state open", "change error_ratio worse"} <= signs["groq_70b"]
+    assert "change response_time worse" in signs["anyscale_7b"]
+    assert "change error_ratio worse" in signs["together_70b"]
+    assert [sign for sign in whole.elsewhere if "state" in sign or "error_ratio" in sign] == []

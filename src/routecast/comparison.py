@@ -17,8 +17,9 @@ from routecast.analytics.references import best, orc
 from routecast.analytics.trial import Result, Simulation, run
 from routecast.demonstration import OUTAGE, ROUTERS, SLOWDOWN, Scene, scene
 from routecast.models.details import Details
-from routecast.models.report import CountCheck, DemoReport, Estimate, Explained, PolicyRow
+from routecast.models.report import CountCheck, DemoReport, Estimate, Explained, Noticed, PolicyRow
 from routecast.models.requirements import Requirements
+from routecast.noticed import LOOK_MS, Journal
 from routecast.routed import Moment, RouterPolicy
 from routecast.testing import Fleet
 
@@ -49,6 +50,8 @@ class FleetPolicy:
         self._watcher = watcher
         self.fleet = Fleet(scene.config(), routers=ROUTERS, seed=seed, policy=policy, queue=simulation.queue)
         names = [target.id for target in self.fleet.config.target]
+        self.journal = Journal(START_MS, scene.duration_s)
+        self._queue.after(LOOK_MS, self._look)
         if watcher is not None:
             self._queue.after(WATCH_MS, self._watch)
         self.routed = RouterPolicy(simulation, names, self.fleet.router, moments)
@@ -62,6 +65,10 @@ class FleetPolicy:
         """Let everything arrive; the newest details."""
         self.fleet.advance_to(self.fleet.now_ms + _SETTLE_MS)
         return self.fleet.details()
+
+    def _look(self) -> None:
+        self._queue.after(LOOK_MS, self._look)
+        self.journal.look(self.fleet)
 
     def _watch(self) -> None:
         self._queue.after(WATCH_MS, self._watch)
@@ -78,6 +85,7 @@ class _Outcome(NamedTuple):
     result: Result
     checks: list[CountCheck]
     explained: list[Explained]
+    journal: tuple[tuple[Noticed, ...], tuple[str, ...]]
 
 
 def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, watcher: Watcher | None = None) -> DemoReport:
@@ -98,7 +106,7 @@ def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, wa
         seed=seed, duration_s=duration_s, routers=ROUTERS, requests=len(stage.world.requests), load=stage.world.load, compression=stage.compression,
         targets=stage.described(),
         policies=tuple(policy_row(policy, it.result, orc_mean_s, best_mean_s) for policy, it in zip(policies, outcomes, strict=True)),
-        decisions=tuple(outcomes[0].explained),
+        decisions=tuple(outcomes[0].explained), noticed=outcomes[0].journal[0], elsewhere=outcomes[0].journal[1],
         checks=tuple(check for it in outcomes for check in it.checks),
     )  # fmt: skip
 
@@ -123,7 +131,8 @@ def _play(seed: int, duration_s: float, policy: str, watcher: Watcher | None = N
         return made[0].routed
 
     result = run(stage.world, build, seed=seed, start_ms=START_MS, make=stage.make)
-    return _Outcome(result, _checks(policy, made[0]), made[0].routed.explained)
+    checks, journal = _checks(policy, made[0]), made[0].journal
+    return _Outcome(result, checks, made[0].routed.explained, (journal.noticed(), journal.elsewhere()))
 
 
 def _checks(policy: str, made: FleetPolicy) -> list[CountCheck]:

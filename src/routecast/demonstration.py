@@ -19,7 +19,7 @@ from routecast.analytics.simulator import EventQueue
 from routecast.analytics.trial import virtual_target
 from routecast.analytics.virtual_target import WELL, Condition
 from routecast.analytics.worlds import MEAN_TO_MEDIAN, Change, TargetSpec, Trouble, World
-from routecast.models.config import Config, TargetConfig
+from routecast.models.config import Config, Limits, TargetConfig, Thresholds
 from routecast.models.report import DemoTarget
 from routecast.recordings import Recording, Run, azure, llmperf
 from routecast.streams.configuration_file import as_toml
@@ -46,6 +46,10 @@ SLOWDOWN = Injected("anyscale_7b", "slow-down: four times slower", Condition(slo
 PARTIAL = Injected("together_70b", "partial failure: 30 % of the calls fail", Condition(fail_ratio=0.3), 0.72, 0.87)
 STORM = Injected("lepton_7b", "the recorded 429 storm", WELL, 0.10, 0.20)
 """Not injected but recorded; only its time is ours."""
+INCIDENTS = (STORM, OUTAGE, SLOWDOWN, PARTIAL)
+"""All troubles, in the order in which they begin."""
+THRESHOLDS = Thresholds(response_time_ms=Limits(warning=20_000, critical=60_000))
+"""The recorded answers take 2 to 11 s on average: what is usual must not be an alert."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +75,8 @@ class Scene:
 
     def config(self) -> Config:
         """The targets as a user would configure them."""
-        return Config(target=tuple(TargetConfig(id=run.name, provider=run.provider, model=run.model, service=SERVICE) for run in self.runs))
+        targets = tuple(TargetConfig(id=run.name, provider=run.provider, model=run.model, service=SERVICE) for run in self.runs)
+        return Config(target=targets, thresholds=THRESHOLDS)
 
     def described(self) -> tuple[DemoTarget, ...]:
         """The targets for the report."""
@@ -128,5 +133,5 @@ def _mean_s(run: Run, tokens: float) -> float:
 
 
 def _injected(run: str, duration_s: float) -> str:
-    found = [it for it in (OUTAGE, SLOWDOWN, PARTIAL, STORM) if it.run == run]
+    found = [it for it in INCIDENTS if it.run == run]
     return "; ".join(f"{it.label}, {it.begins * duration_s:.0f}–{it.ends * duration_s:.0f} s" for it in found)

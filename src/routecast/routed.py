@@ -74,12 +74,13 @@ class RouterPolicy:
         return handle
 
     def finished(self, handle: _Handle, duration_ms: float, outcome: Outcome) -> None:
-        """Report the end, with the time to first token as the caller would have seen it."""
+        """Report the end, with the time to first token as the caller would have seen it, and the tokens."""
         self._open.discard(handle)
         self.truth[self._names[handle.target], outcome] += 1
         target = self._targets[handle.target]
         if outcome == "ok" and isinstance(target, RecordedTarget):
             handle.call.first_chunk(after_ms=(duration_ms - target.ended_service_ms + target.ended_ttft_ms) / self._speed)
+            handle.call.tokens(output=target.ended_tokens)
         headers = target.ended_headers if self._speed == 1.0 and outcome in {"ok", "rate_limited"} else {}
         if headers:
             handle.call.headers(headers, status=429 if outcome == "rate_limited" else 200)

@@ -36,6 +36,17 @@ def _compared(report: DemoReport, chosen: Form) -> None:
     ]  # fmt: skip
     show_rows(figures, rows, chosen)
     show("\nORC: least S·(n+1)/c on perfect fresh state. BEST: fastest target with a free slot, else nearly the least wait, likewise.")
+    _noticed(report, chosen)
+
+
+def _noticed(report: DemoReport, chosen: Form) -> None:
+    show(f"\nWhat the fleet noticed under {report.policies[0].policy}: seconds from the beginning of a trouble to the first sign of each kind\n")
+    rows = [
+        (f"{it.begins_s:.0f}–{it.ends_s:.0f} s", it.target, it.trouble, ", ".join(f"{what} {after_s:.0f}" for what, after_s in it.after_s.items()) or "nothing")
+        for it in report.noticed
+    ]
+    show_rows(("when", "target", "trouble", "noticed after s"), rows, chosen)
+    show(f"\nAt targets without a trouble of their own: {'; '.join(report.elsewhere) or 'nothing'}.")
 
 
 def _live(report: LiveReport, chosen: Form) -> None:
