@@ -34,12 +34,12 @@ from routecast.broker import LocalBroker
 from routecast.dashboards.connection import Connection
 from routecast.dashboards.influx import Administration
 from routecast.dashboards.line_protocol import Encoder, Line
-from routecast.dashboards.sink import GROUP
 from routecast.dashboards.windows import window_points
 from routecast.dashboards.writer import MOST_LINES
 from routecast.influx_faults import Fault, FaultProxy
 from routecast.influxd import LocalInflux
 from routecast.models.metrics import CLOSED_WINDOWS, Distribution, WindowRecord
+from routecast.streams.access import SINK
 from routecast.streams.admin import create_topics
 from routecast.streams.configuration import load_config
 from routecast.streams.reading import reader
@@ -155,7 +155,7 @@ async def append(config: Config, records: Sequence[WindowRecord]) -> None:
 
 async def left(config: Config) -> int:
     """Records of the topic that are not committed yet."""
-    async with reader(config.kafka, group=config.kafka.prefix + GROUP) as read:
+    async with reader(config.kafka, group=config.kafka.prefix + SINK) as read:
         places = await read.partitions("metrics")
         ends = await read.ends("metrics", places)
         return sum([end - await read.committed("metrics", place) for place, end in ends.items()])

@@ -23,6 +23,7 @@ from routecast.dashboards.vitals import Vitals
 from routecast.dashboards.writer import Writer
 from routecast.models.config import Config
 from routecast.models.errors import CheckFailed, Unreachable
+from routecast.streams.access import SINK
 from routecast.streams.clock import Clock
 from routecast.streams.kafka import topic_name
 from routecast.streams.leading import producer
@@ -30,8 +31,6 @@ from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, consumer, record_of
 from routecast.streams.topics import DEADLETTER, Topic
 
-GROUP: Final = "sink"
-"""Under which offsets are committed, without the prefix."""
 _RECORDS: Final = 200
 """Fetched at once."""
 _POLL_MS: Final = 200
@@ -69,7 +68,7 @@ class Sink:
         reached = False
         while not stop.is_set():
             try:
-                async with consumer(self._config.kafka, group=self._config.kafka.prefix + GROUP) as client, producer(self._config) as out:
+                async with consumer(self._config.kafka, group=self._config.kafka.prefix + SINK) as client, producer(self._config) as out:
                     session = _Session(self._config, client)
                     await session.begin()
                     reached = True

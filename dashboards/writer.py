@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from routecast.dashboards.delivery import Answer, Delivery, Rejected, Send, refusal
 from routecast.dashboards.line_protocol import Destination, Encoder, Line, Point
-from routecast.dashboards.schema import MEASUREMENTS, PIPELINE
+from routecast.dashboards.schema import MEASUREMENTS, PIPELINE, Bucket
 from routecast.models.errors import Unreachable
 from routecast.streams.clock import Clock
 
@@ -76,7 +76,7 @@ class Writer:
 
         Raises Unreachable where it may not.
         """
-        used = dict.fromkeys(bucket for measurement in MEASUREMENTS for bucket in measurement.buckets.values())
+        used: set[Bucket] = {bucket for measurement in MEASUREMENTS for bucket in measurement.buckets.values()}
         for bucket in used:
             answer = await self._send(Destination(bucket, "ms"), ())
             if answer.status in _REFUSED:

@@ -14,11 +14,13 @@ from routecast.models.errors import CheckFailed
 from routecast.streams.admin import administrator
 from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, PANES, SCORES, STATE, TICKS, TRIPS
 
-Role = Literal["emitter", "router", "worker", "operator"]
+Role = Literal["emitter", "router", "worker", "sink", "operator"]
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Create"]
 
 WORKERS: Final = "worker"
 """The consumer group of the workers, without the prefix."""
+SINK: Final = "sink"
+"""The group under which the sink commits what is stored."""
 NOTIFY: Final = "notify"
 """The consumer group of the workers that tell of alerts, one at a time."""
 
@@ -44,10 +46,15 @@ ACCESS: Final[Mapping[Role, tuple[Grant, ...]]] = {
         Grant(("Describe",), ("metrics",)),
         Grant(("Read",), (WORKERS, NOTIFY), "group"),
     ),
+    "sink": (
+        Grant(("Read",), ("metrics", SCORES, INSIGHTS, CONTROL, EVENTS)),
+        Grant(("Write",), (DEADLETTER,)),
+        Grant(("Read",), (SINK,), "group"),
+    ),
     "operator": (
         Grant(("Create", "DescribeConfigs", "Read"), ALL),
         Grant(("Write",), (CONTROL,)),
-        Grant(("Describe",), (WORKERS, NOTIFY), "group"),
+        Grant(("Describe",), (WORKERS, NOTIFY, SINK), "group"),
     ),
 }
 """By role. A process that routes needs `router` and, for its reports, `emitter`."""

@@ -18,7 +18,7 @@ from routecast.dashboards.windows import window_points
 from routecast.models.capacity import Capacity, ScaleHint
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
-from routecast.models.events import Completed, Control, DecisionCount, Marker, RouterStats, encode_events
+from routecast.models.events import Completed, Control, DecisionCount, Event, Marker, RouterStats, encode_events
 from routecast.models.insights import Alert, Change, Recommendations, Subject, Trend, Trends, encode_insight
 from routecast.models.metrics import Distribution, WindowRecord
 from routecast.models.snapshot import RoutingSnapshot, State, TargetScore, encode_snapshot
@@ -105,7 +105,7 @@ def test_rates_of_a_window_are_over_the_part_that_is_known() -> None:
 
 
 def _score(name: str, state: State = "ok", score: float = 0.5) -> TargetScore:
-    required: dict[str, float] = dict.fromkeys(("time_s", "service_s", "capacity", "cost_s", "fail_s"), 1.5)
+    required: dict[str, Any] = dict.fromkeys(("time_s", "service_s", "capacity", "cost_s", "fail_s"), 1.5)
     required |= {"share": 0.5, "in_flight": 2.0, "in_flight_mean": 2.0, "success": 0.9, "quality": 0.8}
     return TargetScore(id=name, state=state, score=score, **required)
 
@@ -200,7 +200,7 @@ def test_reports_of_routers_in_one_millisecond_stay_apart() -> None:
 
 def test_operators_words_and_markers_are_marks() -> None:
     """With what was done, to whom, by whom."""
-    words = [
+    words: list[Event] = [
         Control(at_ms=AT_MS, target="east", action="drain", emitter="ann"),
         Control(at_ms=AT_MS, target="east", action="set_weight", weight=0.5),
         Control(at_ms=AT_MS, action="set_policy", policy="greedy", service="chat"),

@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from routecast.dashboards.connection import Connection
-from routecast.dashboards.sink import GROUP, Sink
+from routecast.dashboards.sink import Sink
 from routecast.dashboards.vitals import Vitals
 from routecast.dashboards.writer import Writer
 from routecast.influx_faults import Fault, FaultProxy
@@ -23,9 +23,11 @@ from routecast.models.config import Config
 from routecast.models.errors import CheckFailed, Unreachable
 from routecast.models.events import DecisionCount, Marker, RouterStats, encode_events
 from routecast.models.metrics import WindowRecord
+from routecast.streams.access import SINK
 from routecast.streams.admin import create_topics
 from routecast.streams.clock import SystemClock
 from routecast.streams.reading import reader
+from routecast.streams.topics import Topic
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -46,8 +48,8 @@ async def _append(config: Config, topic: str, *values: bytes) -> None:
             await out.send_and_wait(config.kafka.prefix + topic, value, partition=0)
 
 
-async def _committed(config: Config, topic: str) -> int:
-    async with reader(config.kafka, group=config.kafka.prefix + GROUP) as read:
+async def _committed(config: Config, topic: Topic) -> int:
+    async with reader(config.kafka, group=config.kafka.prefix + SINK) as read:
         return await read.committed(topic, 0)
 
 
@@ -85,7 +87,7 @@ class Sinking:
         self.connection.close()
 
 
-def _reached(config: Config, topic: str, offset: int) -> Callable[[], Coroutine[Any, Any, bool]]:
+def _reached(config: Config, topic: Topic, offset: int) -> Callable[[], Coroutine[Any, Any, bool]]:
     async def reached() -> bool:
         return await _committed(config, topic) >= offset
 
@@ -102,7 +104,7 @@ def test_what_is_on_the_log_is_stored_and_then_committed(stored: Config, store: 
     windows = [value for name, field, value in store.points("7d") if (name, field) == ("provider_window", "requests")]
     assert windows == ["1", "1", "1"]
     assert [value for name, field, value in store.points("7d") if (name, field) == ("router_decision", "count")] == ["5"]
-    assert [value for name, field, value in store.points("1y") if field == "title"] == ["deployed"]
+    assert [value for _, field, value in store.points("1y") if field == "title"] == ["deployed"]
     assert run(_committed(stored, "metrics")) == 3
     assert (True in sinking.ready, sinking.ready[-1]) == (True, False)
 
@@ -128,7 +130,7 @@ async def _forget(config: Config) -> None:
     from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415 - only here
 
     place = TopicPartition(config.kafka.prefix + "metrics", 0)
-    async with AIOKafkaConsumer(bootstrap_servers=config.kafka.bootstrap, group_id=config.kafka.prefix + GROUP, enable_auto_commit=False) as client:
+    async with AIOKafkaConsumer(bootstrap_servers=config.kafka.bootstrap, group_id=config.kafka.prefix + SINK, enable_auto_commit=False) as client:
         client.assign([place])
         await client.commit({place: 0})
 

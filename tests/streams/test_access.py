@@ -80,4 +80,4 @@ def test_rules_are_for_programs_too() -> None:
 def test_an_unknown_role_is_a_mistake_of_usage() -> None:
     """Exit code 2 and the roles there are."""
     ran = _access("--role", "emiter")
-    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "routecast: no role emiter; there are emitter, router, worker, operator\n")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "routecast: no role emiter; there are emitter, router, worker, sink, operator\n")

@@ -38,7 +38,8 @@ PREFIX = "secure."
 pytestmark = pytest.mark.timeout(300)  # the first test waits for the broker and a dozen runs of Kafka's tool
 USERS = (*ROLES, "application", "loner", "stranger")
 GRANTED: dict[Role, tuple[str, ...]] = {
-    "emitter": ("emitter", "application"), "router": ("router", "application"), "worker": ("worker", "loner"), "operator": ("operator",),
+    "emitter": ("emitter", "application"), "router": ("router", "application"), "worker": ("worker", "loner"), "sink": ("sink",),
+    "operator": ("operator",),
 }  # fmt: skip
 PASSWORDS = {user: f"{user}-{secrets.token_hex(8)}" for user in USERS}
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -190,6 +191,7 @@ async def _may_write(settings: Kafka) -> set[str]:
         ("emitter", set[str](), {"events", "control"}),
         ("router", {"scores", "details"}, {"trips"}),
         ("worker", {"events", "control", "trips", "panes", "state"}, {"panes", "state", "ticks", "scores", "details", "insights", "deadletter"}),
+        ("sink", {"metrics", "scores", "insights", "control", "events"}, {"deadletter"}),
         ("operator", set(ALL), {"control"}),
         ("application", {"scores", "details"}, {"events", "control", "trips"}),
         ("stranger", set[str](), set[str]()),

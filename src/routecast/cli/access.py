@@ -14,7 +14,7 @@ USAGE = 2
 
 def access(
     *,
-    role: Annotated[list[str] | None, typer.Option(help="emitter, router, worker or operator; repeatable. All of them by default.")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="emitter, router, worker, sink or operator; repeatable. All of them by default.")] = None,
     user: Annotated[str | None, typer.Option(help="Print the commands that allow it to this user: login name, or subject of the certificate.")] = None,
     config: File = None,
     kafka: Url = None,
