@@ -38,6 +38,7 @@ from routecast.dashboards.windows import window_points
 from routecast.dashboards.writer import MOST_LINES
 from routecast.influx_faults import Fault, FaultProxy
 from routecast.influxd import LocalInflux
+from routecast.models.config import Influx
 from routecast.models.metrics import CLOSED_WINDOWS, Distribution, WindowRecord
 from routecast.streams.access import SINK
 from routecast.streams.admin import create_topics
@@ -188,9 +189,9 @@ def stored(server: LocalInflux) -> Truth:
     return Truth(counted, summed)
 
 
-def limit(server: LocalInflux, lines: Sequence[Line], config: Config) -> float:
+def limit(server: LocalInflux, lines: Sequence[Line], settings: Influx) -> float:
     """Lines a second that the server takes on one connection, with nothing in between."""
-    connection = Connection(config.influx.model_copy(update={"url": server.url}), server.token)
+    connection = Connection(settings.model_copy(update={"url": server.url}), server.token)
     began_s = time.perf_counter()
     for first in range(0, len(lines), MOST_LINES):
         if connection.write(lines[0].destination, lines[first : first + MOST_LINES]).status != 204:
@@ -233,7 +234,7 @@ def run(folder: Path, points: int, outage_s: float, seed: int) -> bool:
             code = sinks.stop()
             found, dead = stored(server), asyncio.run(dead_letters(config))
         lines = [Encoder(point.measurement).line(point) for record in records[:20_000] for point in window_points(record)[:1]]
-        most = limit(server, lines, config)
+        most = limit(server, lines, config.influx)
     statuses = {status: proxy.statuses.count(status) for status in sorted(set(proxy.statuses))}
     poisoned = [text for text in dead if POISON in text]
     print(f"{2 * truth.windows:,} points in {took_s:.0f} s, {sinks.kills} kills, {outage_s:.0f} s of outage; answers {json.dumps(statuses)}")
