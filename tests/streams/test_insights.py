@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import Literal
 
 import pytest
 
 from routecast.models.config import Config
-from routecast.models.events import Outcome
+from routecast.models.events import Control, Outcome
 from routecast.models.insights import Alert, Change, Insight, Trends, decode_insight
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.leader import Leader
@@ -106,3 +107,19 @@ def test_a_new_leader_says_what_its_predecessor_said_last_under_the_same_names()
     later = [insight for step in range(2, 30) for insight in _said(successor, fleet.now_ms + step * 1000)]
     assert {alert.id for alert in _alerts(later) if alert.subject.id == "t2"} <= {alert.id for alert in open_}
     assert [alert for alert in _alerts(later) if alert.notify and alert.version <= open_[0].version] == []
+
+
+def test_what_an_operator_silences_wakes_nobody() -> None:
+    """The alert is raised, says until when it is silenced, and notifies nobody; a silence that is taken back is none."""
+    fleet = Fleet(CONFIG, routers=1, seed=4)
+    until_ms = fleet.now_ms + 60 * MINUTE_MS
+    words: list[tuple[Literal["silence", "unsilence"], str]] = [("silence", "t1"), ("silence", "t2"), ("unsilence", "t1")]
+    for offset, (action, subject) in enumerate(words):
+        fleet.pipeline.leader.hear(offset, Control(at_ms=fleet.now_ms, action=action, subject=subject, until_ms=until_ms))
+    traffic = Traffic(fleet, 4)
+    traffic.run(12)
+    traffic.fails |= {"t1": 0.6, "t2": 0.6}
+    traffic.run(4)
+    severe = {alert.subject.id: alert for alert in _alerts(fleet.insights()) if alert.kind == "error_rate" and alert.subject.kind == "target"}
+    assert severe["t2"].silenced_until_ms == until_ms
+    assert severe["t1"].silenced_until_ms is None
