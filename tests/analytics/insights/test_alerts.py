@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -123,7 +123,8 @@ def test_a_partial_failure_wakes_within_five_minutes() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(TARGETS), st.sampled_from([0.5, 1.0]), st.integers(1, 6), st.integers(30, 120)), max_size=5))
-@settings(max_examples=25)
+@example([("a", 1.0, 6, 30)] * 2)
+@settings(max_examples=15)
 def test_blips_wake_nobody(blips: list[tuple[str, float, int, int]]) -> None:
     """Up to a minute of failures, five minutes apart, right after the beginning too."""
     room = Room()
@@ -294,7 +295,7 @@ def test_versions_rise_and_ids_stay_from_raise_to_clear() -> None:
 
 
 @given(st.data())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_a_new_leader_continues_every_alert(data: st.DataObject) -> None:
     """Wherever it takes over: the same ids and versions, nobody woken twice, and the same bytes of state afterwards."""
     scenes = data.draw(st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.3, 1.0]), st.sampled_from([*TARGETS, "*"]), st.integers(1, 90)), min_size=1, max_size=4))

@@ -93,6 +93,12 @@ def test_quiet_minutes_weigh_little() -> None:
     assert trend.current == pytest.approx(500, rel=0.01)
 
 
+def test_minutes_with_few_requests_weigh_little() -> None:
+    """Every fifth minute of the second half is three times as slow, on four requests instead of a hundred."""
+    tracker = hour(lambda m: period(*minute(m), requests=4, ms=1500) if m >= 30 and m % 5 == 0 else period(*minute(m)))
+    assert found(tracker)["response_time"].current == pytest.approx(500, rel=0.05)
+
+
 def test_how_minutes_are_cut_into_periods_leaves_no_trace() -> None:
     """Six looks of ten seconds say what one of a minute says."""
     whole, parts = TrendTracker(), TrendTracker()
