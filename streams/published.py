@@ -49,9 +49,10 @@ async def needed(read: PartitionReader, settings: Kafka, *topics: Topic) -> None
 
 def lines(config: Config, published: Published, now_ms: float) -> TargetLines:
     """A line for every target that is configured or published, by service in the order of the file."""
-    ages = tuple(_age(snapshot, now_ms) for snapshot in published.snapshots.values())
     followed = {service: _policy(config, published, service).policy for service in config.services}
-    return TargetLines(snapshots=ages, targets=tuple(_line(target, entry, followed[target.service]) for target, entry in _targets(config, published)))
+    return TargetLines(
+        snapshots=ages(published, now_ms), targets=tuple(_line(target, entry, followed[target.service]) for target, entry in _targets(config, published))
+    )
 
 
 def figures(config: Config, published: Published, target: str, now_ms: float) -> TargetFigures:
@@ -71,8 +72,7 @@ def figures(config: Config, published: Published, target: str, now_ms: float) ->
 
 def policies(config: Config, published: Published, now_ms: float) -> PolicyLines:
     """The policy of every configured service: the operators' where they set one, else the configured one."""
-    ages = tuple(_age(snapshot, now_ms) for snapshot in published.snapshots.values())
-    return PolicyLines(snapshots=ages, services=tuple(_policy(config, published, service) for service in sorted(config.services)))
+    return PolicyLines(snapshots=ages(published, now_ms), services=tuple(_policy(config, published, service) for service in sorted(config.services)))
 
 
 def _policy(config: Config, published: Published, service: str) -> PolicyLine:
@@ -117,6 +117,11 @@ def _line(target: TargetConfig, entry: TargetScore | None, policy: str) -> Targe
         return line
     shown = ("state", "share", "success", "time_s", "cost_s", "score", "weight")
     return line.model_copy(update={name: getattr(entry, name) for name in shown} | {"in_flight": round(entry.in_flight)})
+
+
+def ages(published: Published, now_ms: float) -> tuple[SnapshotAge, ...]:
+    """How old the newest snapshot of every service is."""
+    return tuple(_age(snapshot, now_ms) for snapshot in published.snapshots.values())
 
 
 def _age(snapshot: RoutingSnapshot, now_ms: float) -> SnapshotAge:

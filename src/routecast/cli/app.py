@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from routecast.cli import access, capacity, config, demo, influx, policy, record, replay, route, send, sink, tail, targets, topics, worker
+from routecast.cli import access, alerts, capacity, config, demo, influx, insights, policy, record, replay, route, send, sink, tail, targets, topics, worker
 from routecast.cli.render import complain
 from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Unreachable
 
@@ -25,6 +25,8 @@ app.command("capacity")(capacity.capacity)
 app.add_typer(topics.app, name="topics")
 app.add_typer(targets.app, name="targets")
 app.add_typer(policy.app, name="policy")
+app.command("insights")(insights.insights)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(influx.app, name="influx")
 app.command("access")(access.access)
 app.add_typer(route.app, name="route")
