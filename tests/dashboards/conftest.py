@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -102,3 +106,33 @@ def store(empty_store: Store) -> Store:
     """Buckets on a real InfluxDB."""
     empty_store.make_buckets()
     return empty_store
+
+
+class Process:
+    """`routecast sink` as a process."""
+
+    def __init__(self, folder: Path, config_file: Path) -> None:
+        self.log = folder / "sink.log"
+        self.ready_file = folder / "ready"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUTECAST_")}
+        command = [sys.executable, "-m", "routecast.cli", "sink", "--config", str(config_file), "--ready-file", str(self.ready_file)]
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=kept)
+
+
+@pytest.fixture
+def start_sink(tmp_path: Path, config_file: Path, store: Store) -> Iterator[Callable[[str], Process]]:
+    """Starts `routecast sink` for InfluxDB at a URL; it ends with the test."""
+    started: list[Process] = []
+
+    def begin(url: str) -> Process:
+        (tmp_path / "token").write_text(store.token)
+        influx = f'url = "{url}"\norganisation = "{store.settings.organisation}"\nbucket_prefix = "{store.settings.bucket_prefix}"\n'
+        config_file.write_text(config_file.read_text() + f'[influx]\n{influx}token_file = "{tmp_path / "token"}"\n')
+        started.append(Process(tmp_path, config_file))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.process.kill()
+        process.process.wait()

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,42 +180,12 @@ def test_a_token_that_is_refused_ends_it_with_a_sentence(stored: Config, run: Ru
     assert run(_committed(stored, "metrics")) == 0
 
 
-class Process:
-    """`routecast sink` as a process."""
-
-    def __init__(self, folder: Path, config_file: Path) -> None:
-        self.log = folder / "sink.log"
-        self.ready_file = folder / "ready"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUTECAST_")}
-        command = [sys.executable, "-m", "routecast.cli", "sink", "--config", str(config_file), "--ready-file", str(self.ready_file)]
-        with self.log.open("wb") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=kept)
-
-
-@pytest.fixture
-def start(tmp_path: Path, config_file: Path, store: Any) -> Iterator[Callable[[str], Process]]:
-    """Starts `routecast sink` for InfluxDB at a URL; it ends with the test."""
-    started: list[Process] = []
-
-    def begin(url: str) -> Process:
-        (tmp_path / "token").write_text(store.token)
-        influx = f'url = "{url}"\norganisation = "{store.settings.organisation}"\nbucket_prefix = "{store.settings.bucket_prefix}"\n'
-        config_file.write_text(config_file.read_text() + f'[influx]\n{influx}token_file = "{tmp_path / "token"}"\n')
-        started.append(Process(tmp_path, config_file))
-        return started[-1]
-
-    yield begin
-    for process in started:
-        process.process.kill()
-        process.process.wait()
-
-
 def test_the_command_stores_is_ready_and_stops_in_good_order(
-    stored: Config, store: Any, start: Callable[[str], Process], run: Run, eventually: Callable[..., None]
+    stored: Config, store: Any, start_sink: Callable[[str], Any], run: Run, eventually: Callable[..., None]
 ) -> None:
     """Its file is there while all is well, and gone afterwards."""
     run(_append(stored, "metrics", _window(0)))
-    sink = start(store.settings.url)
+    sink = start_sink(store.settings.url)
     eventually(sink.ready_file.exists)
     eventually(lambda: run(_committed(stored, "metrics")) == 1)
     sink.process.send_signal(signal.SIGTERM)
@@ -225,12 +194,12 @@ def test_the_command_stores_is_ready_and_stops_in_good_order(
 
 
 def test_it_stops_within_seconds_while_influxdb_is_away(
-    stored: Config, store: Any, start: Callable[[str], Process], run: Run, eventually: Callable[..., None]
+    stored: Config, store: Any, start_sink: Callable[[str], Any], run: Run, eventually: Callable[..., None]
 ) -> None:
     """What it has not stored is read again by the next one."""
     run(_append(stored, "metrics", _window(0)))
     with FaultProxy(store.settings.url, lambda number, _: Fault("slow", seconds=60) if number > 5 else None) as proxy:
-        sink = start(proxy.url)
+        sink = start_sink(proxy.url)
         eventually(lambda: "storing in InfluxDB" in sink.log.read_text())
         sink.process.send_signal(signal.SIGTERM)
         assert sink.process.wait(25) == 0, sink.log.read_text()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from routecast.models.config import Config
+from routecast.models.events import Completed, Outcome, encode_events
+from routecast.streams.admin import create_topics
+from routecast.streams.kafka import topic_name
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+OUTCOMES: tuple[Outcome, ...] = ("ok", "ok", "ok", "error", "timeout", "rate_limited", "cancelled")
+FIELDS: dict[Outcome, str] = {"error": "errors", "timeout": "timeouts", "rate_limited": "rate_limited", "cancelled": "cancelled"}
+
+
+async def _emit(config: Config, count: int) -> Counter[tuple[str, str]]:
+    """Completions of the last half minute in all partitions; what InfluxDB must say of each target."""
+    luck, truth, now_ms = random.Random(1), Counter[tuple[str, str]](), time.time() * 1000
+    await create_topics(config.kafka)
+    async with AIOKafkaProducer(bootstrap_servers=config.kafka.bootstrap, acks="all") as out:
+        for i in range(count):
+            target, outcome, at_ms = luck.choice("ab"), luck.choice(OUTCOMES), now_ms - luck.uniform(2_000, 32_000)
+            duration_ms = luck.uniform(50, 900)
+            event = Completed(
+                at_ms=at_ms, request_id=str(i), target=target, service="chat", started_at_ms=at_ms - duration_ms, duration_ms=duration_ms, outcome=outcome,
+                start_reported=False,
+            )  # fmt: skip
+            await out.send(topic_name(config.kafka, "events"), encode_events([event]), partition=i % config.kafka.partitions)
+            truth[target, "requests"] += 1
+            if outcome in FIELDS:
+                truth[target, FIELDS[outcome]] += 1
+        await out.flush()
+    return truth
+
+
+@pytest.mark.timeout(300)
+def test_what_applications_report_is_what_influxdb_holds(
+    config: Config, config_file: Path, store: Any, start_worker: Callable[..., Any], run: Run, eventually: Callable[..., None], start_sink: Callable[[str], Any]
+) -> None:
+    """Events → workers → closed windows → sink → InfluxDB: every count of every target exactly, in the bars too, and states and scores beside."""
+    truth = run(_emit(config, 2000))
+    start_worker(config_file)
+    sink = start_sink(store.settings.url)
+    windows = 'BUCKET(7d) |> filter(fn: (r) => r._measurement == "provider_window" and r.target != "_all")'
+    query = f'{windows} |> toFloat() |> group(columns: ["target", "_field"]) |> sum()'
+
+    def counts() -> dict[tuple[str, str], int]:
+        found = {(row["target"], row["_field"]): round(float(row["_value"])) for row in store.query(query)}
+        return {key: found.get(key, 0) for key in truth}
+
+    eventually(lambda: counts() == truth, within_s=200)
+    bars = store.query('BUCKET(7d) |> filter(fn: (r) => r._measurement == "latency_hist" and r.target == "a") |> group() |> sum()')
+    assert int(bars[0]["_value"]) == truth["a", "requests"] - sum(truth["a", FIELDS[name]] for name in ("error", "rate_limited", "cancelled"))
+    eventually(lambda: {"provider_state"} <= {name for name, _, _ in store.points("90d")}, within_s=30)
+    eventually(lambda: {"provider_score", "pipeline"} <= {name for name, _, _ in store.points("7d")}, within_s=30)
+    assert sink.process.poll() is None
