@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from routecast.analytics.capacity_fit import LatencyGroups, joined
+from routecast.analytics.insights.arrival_slots import ArrivalSlots
 from routecast.analytics.load import LoadTracker
 from routecast.analytics.merge import SlotNews
 from routecast.analytics.pane import MILLION
@@ -27,6 +28,7 @@ class Observation:
 
     def __init__(self) -> None:
         self.load = LoadTracker()
+        self.arrived = ArrivalSlots()
         self._groups: list[LatencyGroups] = []
         self._since_ms = math.inf  # when the first look was: it finds all that happened before
         self._learned: list[tuple[float, int]] = []  # when how many first attempts became known, the last 2 s
@@ -44,13 +46,18 @@ class Observation:
             self._learned = [(known_ms, n) for known_ms, n in self._learned if known_ms > at_ms - SURGE_WINDOW_MS]
             self._learned.append((at_ms, sum(item.first_attempts for _, item in mine)))
         self._since_ms = min(self._since_ms, at_ms)
+        self._arrive(at_ms, mine)
         self._group(mine)
+
+    def _arrive(self, at_ms: float, mine: Mine) -> None:
+        self.arrived.add(at_ms, [(item.slot_ms, item.first_attempts) for _, item in mine])
 
     def rebuild(self, at_ms: float, kept: Mine, new_from_ms: float) -> None:
         """Begin with all that is kept; only requests that started at or after `new_from_ms` are learned from."""
         self.load.advance(at_ms)
         for index, item in kept:
             self.load.add(index, item)
+        self._arrive(at_ms, kept)
         self._group([(index, item) for index, item in kept if item.slot_ms >= new_from_ms])
 
     def take_groups(self) -> LatencyGroups:

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import convert, to_builtins
 from numpy.typing import NDArray
 
-from routecast.analytics.capacity_fit import CapacityFit, LatencyGroups
+from routecast.analytics.capacity_fit import CapacityFit, Fit, LatencyGroups
 from routecast.analytics.checkpoint import State, Stateful, restore, state_of
 from routecast.analytics.cost import Estimates, Weights, expected_cost
 from routecast.analytics.fleet_health import FleetHealth
@@ -58,11 +58,13 @@ class Tick(NamedTuple):
     routers: int
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """Figures of one tick, per target."""
 
+    targets: Sequence[TargetConfig]
     service_s: Floats
-    capacity: Floats
+    fit: Fit
+    limits_per_s: Floats
     estimates: Estimates
     cost_s: Floats
     share: Floats
@@ -87,7 +89,7 @@ class ServiceAnalyst:
         self._targets: list[TargetConfig] = []
         self._index: dict[str, int] = {}
         self._totals: dict[str, TargetTotals] = {}
-        self._observed = Observation()
+        self.observed = Observation()
         self._capacity = CapacityFit()
         self._service_time = ServiceTime()
         self._steady = Horizon(0, tau_s=_STEADY_TAU_S)
@@ -98,6 +100,7 @@ class ServiceAnalyst:
         self._arrivals, self._mean_in_flight, self._use = ArrivalRate(), MeanInFlight(), MinuteUse()
         self._tokens, self._price, self._regions, self._refusals = ExpectedTokens(), EffectivePrice(), RegionOffsets(), Refusals()
         self._published, self._at_ms = dict[str, float](), 0.0
+        self.plan: Plan | None = None  # of the last tick
         self.changes = Changes(service, self._targets)
         self.drained: AbstractSet[str] = frozenset()
         """Targets that operators took out of rotation."""
@@ -113,7 +116,7 @@ class ServiceAnalyst:
             self._targets.append(target)
         n = len(self._targets)
         horizons, learnt = (self._steady, self._minute, self._history), (self._price, self._regions, self._refusals, self.changes)
-        for part in (self._observed, self._capacity, self._service_time, *horizons, self._health, *learnt):
+        for part in (self.observed, self._capacity, self._service_time, *horizons, self._health, *learnt):
             part.grow(n)
 
     def discover(self, totals: Mapping[str, TargetTotals]) -> None:
@@ -125,7 +128,7 @@ class ServiceAnalyst:
     @property
     def _parts(self) -> dict[str, Stateful]:
         return {
-            "self": self, "observed": self._observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
+            "self": self, "observed": self.observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
             "minute": self._minute, "history": self._history, "arrivals": self._arrivals, "mean_in_flight": self._mean_in_flight, "use": self._use,
             "tokens": self._tokens, "price": self._price, "regions": self._regions, "refusals": self._refusals, **self._health.parts, **self.changes.parts,
         }  # fmt: skip
@@ -153,7 +156,7 @@ class ServiceAnalyst:
             self._totals = {totals.target: totals for totals in convert(state["totals"], list[TargetTotals])}
             new_from_ms = math.inf if self._totals == merge.target_totals() else self._at_ms
         self.discover(merge.target_totals())
-        self._observed.rebuild(at_ms, self._mine(merge.all_slots()), new_from_ms)
+        self.observed.rebuild(at_ms, self._mine(merge.all_slots()), new_from_ms)
 
     def urgent(self, at_ms: float, totals: Mapping[str, TargetTotals]) -> bool:
         """Whether something happened since the last tick that should be published at once: a surge, or a target that fails."""
@@ -162,12 +165,12 @@ class ServiceAnalyst:
         return self._surging(at_ms) or self._health.urgent(self._at_ms, at_ms, broken) or self._refusals.urgent(at_ms, known)
 
     def _surging(self, at_ms: float) -> bool:
-        arrived = self._observed.arrivals(at_ms)
+        arrived = self.observed.arrivals(at_ms)
         return self._at_ms > 0 and arrived is not None and self._arrivals.surging(arrived, SURGE_WINDOW_MS / 1000)
 
     def observe(self, at_ms: float, news: Sequence[SlotNews]) -> None:
         """Count slot news (of any service; others' are left out), and keep the successes among them with the load they met."""
-        self._observed.look(at_ms, self._mine(news))
+        self.observed.look(at_ms, self._mine(news))
 
     def _mine(self, news: Sequence[SlotNews]) -> list[tuple[int, SlotNews]]:
         return [(self._index[item.target], item) for item in news if item.target in self._index]
@@ -177,9 +180,9 @@ class ServiceAnalyst:
         elapsed_s = max(0.001, (tick.at_ms - self._at_ms) / 1000) if self._at_ms else self._period_ms / 1000
         new = [difference(totals.get(t.id), self._totals.get(t.id)) for t in self._targets]
         self._totals = dict(totals)
-        groups = self._observed.take_groups()
+        groups = self.observed.take_groups()
         self._learn(elapsed_s, tick, new, evidence_of(new, groups), groups)
-        plan = self._plan(tick.at_ms, elapsed_s, new, groups)
+        self.plan = plan = self._plan(tick.at_ms, elapsed_s, new, groups)
         self._at_ms = tick.at_ms
         return self._publish(tick, plan, quantiles)
 
@@ -188,7 +191,7 @@ class ServiceAnalyst:
         self._service_time.update(elapsed_s, groups)
         long = self._history.evidence
         usual = long.broken / np.maximum(1.0, long.ok + long.broken)
-        evidence = self._health.settled(tick.at_ms, new, evidence, self._observed.load)
+        evidence = self._health.settled(tick.at_ms, new, evidence, self.observed.load)
         undoubted = self._health.undoubted(evidence, tick.routers)
         for horizon in (self._steady, self._minute, self._history):
             horizon.update(elapsed_s, undoubted)
@@ -198,22 +201,21 @@ class ServiceAnalyst:
         self._refusals.update(tick.at_ms, new)
         arrived = sum(item.first_attempts for item in new)
         if self._surging(tick.at_ms):
-            self._arrivals.jump((self._observed.arrivals(tick.at_ms) or 0) / (SURGE_WINDOW_MS / 1000))
+            self._arrivals.jump((self.observed.arrivals(tick.at_ms) or 0) / (SURGE_WINDOW_MS / 1000))
         else:
             self._arrivals.update(elapsed_s, self._period_ms / 1000, arrived)
-        probed = self._health.update(tick.at_ms, tick.routers, evidence, self._minute, usual, self._observed.load)
+        probed = self._health.update(tick.at_ms, tick.routers, evidence, self._minute, usual, self.observed.load)
         if len(probed):
             self._service_time.forget(probed)
             self._steady.forgive(probed)
             self._minute.forget(probed)
 
-    def _plan(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals], groups: LatencyGroups) -> _Plan:
+    def _plan(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals], groups: LatencyGroups) -> Plan:
         factors = self._routing.factor_weights
         fit = self._capacity.fit(np.array([t.capacity or math.inf for t in self._targets]))
         variance = pooled_variance(fit)
-        sd = np.full(len(self._targets), math.sqrt(variance))
-        changed = self.changes.update(at_ms, elapsed_s, new, groups, fit)
-        self._service_time.restart(fit, sd, factors.history / max(1e-6, factors.real_time), changed)
+        changed = self.changes.update(at_ms, elapsed_s, new, groups, fit, self._health.ramp(at_ms) >= 1.0)
+        self._service_time.restart(fit, np.full(len(self._targets), math.sqrt(variance)), factors.history / max(1e-6, factors.real_time), changed)
         service_s = self._service_time.estimate(fit, variance, self._adaptive.learning_rate, model_numbers([t.model for t in self._targets]))
         prior_weight = self._adaptive.prior_weight
         estimates = Estimates(
@@ -233,29 +235,29 @@ class ServiceAnalyst:
             drained[:] = False
         share = planned_shares(self._arrivals.per_s, cost_s, service_s, fit.capacity, np.where(drained, _NEXT_TO_NOTHING, capped))
         slots = range(int(at_ms - elapsed_s * 1000) // SLOT_MS * SLOT_MS + SLOT_MS, int(at_ms) + 1, SLOT_MS)
-        now = self._observed.load.in_flight().astype(float)
-        mean = self._observed.load.in_flight_at(slots).mean(axis=1) if slots else now
+        now = self.observed.load.in_flight().astype(float)
+        mean = self.observed.load.in_flight_at(slots).mean(axis=1) if slots else now
         headroom = np.clip(1.0 - self._use.update(elapsed_s, np.array([item.started for item in new], float)) / limits, 0.0, 1.0)
         self._health.expect(service_s, self._steady.n, now, fit.capacity)
-        return _Plan(
-            service_s, fit.capacity, estimates, cost_s, share, now, self._mean_in_flight.update(elapsed_s, mean),
-            self._observed.load.oldest_open_ms(at_ms), headroom, variance, new_here,
+        return Plan(
+            self._targets, service_s, fit, limits, estimates, cost_s, share, now, self._mean_in_flight.update(elapsed_s, mean),
+            self.observed.load.oldest_open_ms(at_ms), headroom, variance, new_here,
         )  # fmt: skip
 
-    def _publish(self, tick: Tick, plan: _Plan, quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
+    def _publish(self, tick: Tick, plan: Plan, quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
         e = plan.estimates
         reference = float(np.median(e.time_s))
         weights = self.score_weights
         scores = performance_score(e.time_s, e.success, e.quality, reference, weights)
         long, minute = (self._score_of(horizon, plan, reference) for horizon in (self._history, self._minute))
-        load = current_load(plan.in_flight_mean, plan.capacity)
+        load = current_load(plan.in_flight_mean, plan.fit.capacity)
         ramp, states = self._health.ramp(tick.at_ms), self._health.states(tick.at_ms)
         shown = to_publish(self._targets, plan.newcomer, quantiles)
         targets = tuple(
             TargetScore(
                 id=target.id, state="drained" if target.id in self.drained else self._refusals.state(i, states[i]), ramp=_r(ramp[i]),
                 time_s=_r(e.time_s[i]), service_s=_r(plan.service_s[i]),
-                capacity=_r(plan.capacity[i]), share=self._steady_share(target.id, _r(plan.share[i])), in_flight=float(plan.in_flight[i]),
+                capacity=_r(plan.fit.capacity[i]), share=self._steady_share(target.id, _r(plan.share[i])), in_flight=float(plan.in_flight[i]),
                 in_flight_mean=_r(plan.in_flight_mean[i]), oldest_open_ms=float(plan.oldest_open_ms[i]), cost_s=_r(plan.cost_s[i]),
                 success=_r(e.success[i]), fail_s=_r(e.fail_s[i]), quality=_r(e.quality[i]), quality_n=_r(self._steady.evidence.quality_n[i]),
                 usd=_r(e.usd[i]), headroom=_r(plan.headroom[i]),
@@ -278,7 +280,7 @@ class ServiceAnalyst:
         weights = self._routing.score_weights
         return Weights(weights.response_time, weights.reliability, weights.quality)
 
-    def _score_of(self, horizon: Horizon, plan: _Plan, reference: float) -> Floats:
+    def _score_of(self, horizon: Horizon, plan: Plan, reference: float) -> Floats:
         e = plan.estimates
         prior_weight = self._adaptive.prior_weight
         return performance_score(

@@ -181,6 +181,15 @@ class Intervals(Group):
     health_check_ms: float = Field(default=30_000, ge=1000, le=3_600_000, description="longest time a closed or idle target waits for a probe")
 
 
+class Planning(Group):
+    """Capacity and recommendations, `[planning]`: simulations in a process of their own, every `analysis_ms` while there is traffic."""
+
+    enabled: bool = Field(default=True, description="false: no such process is started, capacity and recommendations are not published")
+    wait_p95_ms: float = Field(
+        default=500, ge=1, le=3_600_000, description="capacity is the load at which 95 % of the requests wait no longer, ms"
+    )
+
+
 class Kafka(Group):
     """The log of a fleet, `[kafka]`. A secret is never a value here: it is read from a file."""
 
@@ -233,6 +242,7 @@ class Config(Group):
     adaptive: Adaptive = Field(default=Adaptive(), description="learning")
     thresholds: Thresholds = Field(default=Thresholds(), description="plain alert thresholds")
     intervals: Intervals = Field(default=Intervals(), description="how often things happen")
+    planning: Planning = Field(default=Planning(), description="capacity and recommendations")
     alerts: Alerting = Field(default=Alerting(), description="who is told of alerts")
     kafka: Kafka = Field(default=Kafka(), description="the log of a fleet")
     influx: Influx = Field(default=Influx(), description="where trends and alerts are stored")

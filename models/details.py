@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from routecast.models.errors import DecodeError
+from routecast.models.recommendation import Recommendation
 
 WindowName = Literal["10s", "1m", "5m", "1h", "24h"]
 
@@ -148,6 +149,8 @@ class Details(_Frozen):
     providers: tuple[SubjectDetails, ...] = ()
     services: tuple[SubjectDetails, ...] = ()
     system: SubjectDetails
+    recommendations: tuple[Recommendation, ...] = ()
+    """What should be done about the service, the most urgent first."""
 
     def encode(self) -> bytes:
         """JSON, figures without evidence left out; equal details give equal bytes."""

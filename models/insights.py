@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from routecast.models.capacity import Capacity
 from routecast.models.errors import DecodeError
-from routecast.models.recommendation import Recommendation
+from routecast.models.recommendation import Recommendation as Recommendation  # noqa: PLC0414 - whoever reads insights reads what they are made of
 from routecast.models.severity import AlertKind, Severity
-from routecast.models.subject import Subject as Subject  # noqa: PLC0414 - whoever reads insights reads subjects
+from routecast.models.subject import Subject as Subject  # noqa: PLC0414
 from routecast.models.subject import SubjectKind as SubjectKind  # noqa: PLC0414
 
 Metric = Literal["response_time", "ttft", "tpot", "error_ratio", "throughput", "quality", "cost"]

@@ -17,6 +17,7 @@ from routecast.streams.emitter import LINGER_MS, Emitter
 from routecast.streams.fork import renew_after_fork
 from routecast.streams.memory import MemoryLog
 from routecast.streams.pipeline import STATS_MS, News, Pipeline, deliver
+from routecast.streams.planner import Planner
 from routecast.streams.router import Router
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Embedded:
         self.config = config
         self.clock = clock
         self._pipeline = Pipeline(config, MemoryLog(clock), clock.now_ms(), partitions=partitions)
+        self._planner = Planner(config, clock)
         self._flush_at_s = clock.monotonic_s() + self._pipeline.flush_ms / 1000
         self._stats_at_s = clock.monotonic_s()
         self._snapshots: dict[str, RoutingSnapshot] = {}
@@ -81,6 +83,7 @@ class Embedded:
     def close(self, timeout_s: float) -> bool:
         """Deliver what waits and stop; whether the thread ended in time."""
         self._closing = True
+        self._planner.close()
         self._woken.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -120,7 +123,8 @@ class Embedded:
         if now_s >= self._flush_at_s or self._closing:
             self._flush_at_s = now_s + self._pipeline.flush_ms / 1000
             self._pipeline.flush()
-            self._pipeline.lead(self.clock.now_ms())
+            if self._pipeline.lead(self.clock.now_ms()) and not self._closing:
+                self._planner.turn(self._pipeline.leader)
         self._deliver(self._pipeline.news())
 
     def _deliver(self, news: News) -> None:

@@ -32,6 +32,7 @@ from routecast.models.details import Details, SubjectDetails, find
 from routecast.models.errors import ConfigError
 from routecast.models.events import Outcome, RouterStats, Started, Tripped, Urgency
 from routecast.models.model_choice import Asked, ModelChoice
+from routecast.models.recommendation import Recommendation
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.attempts import Options
@@ -58,17 +59,13 @@ class Router:
     """
 
     def __init__(self, config: Config, service: str, emitter: Emitter, clock: Clock, rng: random.Random, *, policy: str | None = None) -> None:
-        self.clock = clock
-        self.emitter = emitter
-        self.name_of_service = service
-        self._rng = rng
-        self._routing = config.routing_for(service)
-        self._targets = config.targets_of(service)
+        self.clock, self.emitter = clock, emitter
+        self.name_of_service, self._rng = service, rng
+        self._routing, self._targets = config.routing_for(service), config.targets_of(service)
         if not self._targets:
             raise ConfigError(f"service {service!r} has no targets: the configuration knows {sorted(config.services)}")
         self._bootstrap = bootstrap(self._targets)
-        self._index = {target.id: i for i, target in enumerate(self._targets)}
-        self._lock = threading.Lock()
+        self._index, self._lock = {target.id: i for i, target in enumerate(self._targets)}, threading.Lock()
         self._calls = Calls(service, self._targets, self._routing.factor_weights.current_load / LOAD_NORM, rng, config.intervals.health_check_ms)
         self.contention = self._calls.contention
         """What this router has in flight, and its share of the traffic."""
@@ -223,9 +220,8 @@ class Router:
         input_tokens: int | None = None, max_output_tokens: int | None = None, urgency: Urgency = "medium",
     ) -> Call:  # fmt: skip
         """Report that the call to the chosen target begins. Past `deadline_ms` (a duration) the call ends as a timeout by itself."""
-        emitter = self.emitter
+        emitter, index = self.emitter, self._index[decision.target]
         at_ms, ref = self.clock.now_ms(), decision.ref()
-        index = self._index[decision.target]
         call = Call(self, decision, index, request_id or emitter.request_id(), attempt, at_ms, self.clock.monotonic_s(), ref)
         event = Started(
             at_ms=at_ms, emitter=emitter.name, request_id=call.request_id, attempt=attempt, target=decision.target, provider=decision.provider,
@@ -298,3 +294,7 @@ class Router:
     def system(self) -> SubjectDetails | None:
         """Newest figures of everything together."""
         return self._details.system if self._details else None
+
+    def recommendations(self) -> tuple[Recommendation, ...]:
+        """What should be done about the service, the most urgent first; empty until the first details arrive."""
+        return self._details.recommendations if self._details else ()

@@ -22,6 +22,7 @@ from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.emitter import LINGER_MS, Emitter
 from routecast.streams.memory import MemoryLog
 from routecast.streams.pipeline import STATS_MS, News, Pipeline, deliver
+from routecast.streams.planner import plan_at_once
 from routecast.streams.router import Router
 
 _DEADLINES_MS = 250.0
@@ -56,6 +57,7 @@ class Fleet:
         partitions: of the events topic.
         lag_ms: from building a snapshot to its arrival at the routers.
         queue: an event queue to share with a simulation; virtual time then is the queue's.
+        planning: make capacity and recommendations every `analysis_ms` of virtual time: some seconds of wall time each.
 
     Memory and time: about 30 µs and no memory per request, plus the pipeline's own state.
     """
@@ -63,6 +65,7 @@ class Fleet:
     def __init__(
         self, config: Config, *, routers: int = 16, period_ms: float | None = None, start_ms: float = 1_700_000_000_000.0, seed: int = 0,
         service: str | None = None, policy: str | None = None, partitions: int = 1, lag_ms: float = 200.0, queue: EventQueue | None = None,
+        planning: bool = False,
     ) -> None:  # fmt: skip
         if period_ms is not None:
             intervals = Intervals.model_validate(config.intervals.model_dump() | {"snapshot_ms": period_ms})
@@ -83,6 +86,8 @@ class Fleet:
         self._announce()
         self.queue.after(self.pipeline.flush_ms, self._flush)
         self.queue.after(_DEADLINES_MS, self._end_overdue)
+        if planning:
+            self.queue.after(config.intervals.analysis_ms, self._plan)
 
     def _new_router(self, i: int, seed: int, policy: str | None) -> Router:
         rng = random.Random(seed)
@@ -135,6 +140,10 @@ class Fleet:
         self.pipeline.flush()
         if self.pipeline.lead(self.queue.now_ms):
             self._spread()
+
+    def _plan(self) -> None:
+        self.queue.after(self.config.intervals.analysis_ms, self._plan)
+        plan_at_once(self.pipeline.leader, sorted(self.config.services))
 
     def _spread(self) -> None:
         news = self.pipeline.news()
