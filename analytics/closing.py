@@ -1,7 +1,7 @@
 """Closed windows as they are published: once they are over, and again while late rows and feedback change them.
 
-A window of ten seconds or a minute is looked at when it is over, one and four minutes after its minute, and when that is closed for good, eight
-minutes after; an hour together with its last minute. What is the same as before is not said again. An hour is made of the minutes that were
+A window of ten seconds or a minute is looked at when it is over, ten seconds and two minutes after its minute, and when that is closed for good,
+eight minutes after; an hour together with its last minute. What is the same as before is not said again. An hour is made of the minutes that were
 published, so that it always is their sum.
 """
 
@@ -26,8 +26,8 @@ from routecast.models.insights import Subject
 from routecast.models.metrics import ClosedWindow, WindowRecord
 from routecast.models.rows import KEPT_MS, PANE_MS
 
-_AGAIN_MS: Final = (60_000, 240_000)
-"""How long after their minute windows are looked at again, beside the last time."""
+_AGAIN_MS: Final = (10_000, 120_000)
+"""How long after their minute windows are looked at again, beside the last time: once rows that a rebalance held up are there, and for feedback."""
 _LENGTHS_MS: Final[dict[ClosedWindow, int]] = {"10s": PANE_MS, "1m": MINUTE_MS, "1h": HOUR_MS}
 _COMPARED: Final = [place for place, name in enumerate(SUMS) if name != "open"]
 _MIX: Final[Ints] = np.cumprod(np.full(len(_COMPARED), 6364136223846793005, np.int64))
@@ -81,13 +81,13 @@ class Closing:
     Args:
         builder: keeps the windows.
         begin_ms: where its history begins; hours that began earlier are published once `recalled` was called.
-        published_ms: windows that ended by then were published by somebody else; corrections of these are published at their last time.
+        published_ms: windows that ended by then were published by somebody else; they are said again when they are looked at next, changed or not.
     """
 
     def __init__(self, builder: DetailsBuilder, begin_ms: int, published_ms: int = 0) -> None:
         self._builder = builder
         self._begin_ms = begin_ms
-        self._end_ms = self._published_ms = published_ms
+        self._end_ms = published_ms
         self._jobs: deque[_Job] = deque()
         self._published: dict[tuple[ClosedWindow, int], _Published] = {}
         self._minutes: dict[int, _Minute] = {}
@@ -115,9 +115,10 @@ class Closing:
         self._note("10s", end_ms - PANE_MS)
         if end_ms % MINUTE_MS == 0:
             self._note("1m", end_ms - MINUTE_MS)
-            if end_ms % HOUR_MS == 0:
-                self._note("1h", end_ms - HOUR_MS)
-            for age_ms in _AGAIN_MS:
+        if end_ms % HOUR_MS == 0:
+            self._note("1h", end_ms - HOUR_MS)
+        for age_ms in _AGAIN_MS:
+            if (end_ms - age_ms) % MINUTE_MS == 0:
                 self._look_at_minute(end_ms - MINUTE_MS - age_ms)
 
     def _look_at_minute(self, start_ms: int, *, final: bool = False) -> None:
@@ -179,8 +180,6 @@ class Closing:
         place = job.window, job.start_ms
         known = self._published.get(place)
         end_ms = job.start_ms + _LENGTHS_MS[job.window]
-        if known is None and not job.final and end_ms <= self._published_ms:
-            return []
         now = _marks(stats.sums)
         before = np.zeros(len(now), np.int64)
         if known is not None:

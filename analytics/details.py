@@ -22,7 +22,7 @@ from routecast.analytics.quantiles import Quantiles
 from routecast.analytics.window import Window, WindowStats
 from routecast.models.config import Config
 from routecast.models.details import Details, WindowName
-from routecast.models.insights import Subject
+from routecast.models.insights import Recommendation, Subject
 from routecast.models.metrics import WindowRecord
 from routecast.models.rows import PANE_MS, TargetTotals
 from routecast.models.snapshot import QUANTILES
@@ -37,7 +37,9 @@ _labels: Callable[[TargetTotals], tuple[str, ...]] = attrgetter("provider", "mod
 _NAMED: Final = ("id", "provider", "model", "service", "region")
 _json: Final = msgspec.json.Encoder()
 _STEADY: Final = 100
-"""A long window is described anew when it has moved by a hundredth of its length."""
+"""A long window is described anew when it has moved by a hundredth of its length: 36 s of an hour, 14 min of a day."""
+_FEW: Final = 100
+"""With fewer subjects than this it is described anew every time: that takes 5 ms."""
 
 
 class _Described(NamedTuple):
@@ -79,6 +81,8 @@ class DetailsBuilder:
         self.targets: tuple[Subject, ...] = ()
         """By number."""
         self.groups = Groups(())
+        self.recommendations: Mapping[str, Sequence[Recommendation]] = {}
+        """By service, to be shown with its figures."""
         self.closed: list[Closed] = []
         """Minutes that the last update closed."""
         self.quantiles: Mapping[str, Quantiles] = {}
@@ -123,7 +127,8 @@ class DetailsBuilder:
 
     def _stale(self, name: WindowName) -> bool:
         known = self._windows.get(name)
-        if name not in LONG or known is None or known.subjects is not self.targets:
+        few = len(self.targets) + len(self.groups.subjects) < _FEW
+        if few or name not in LONG or known is None or known.subjects is not self.targets:
             return True
         moved_ms = self.history.end_ms - known.end_ms
         return moved_ms < 0 or moved_ms * _STEADY >= known.end_ms - known.start_ms
@@ -179,7 +184,8 @@ class DetailsBuilder:
         written = _subjects([self.targets[i] for i in order], self._totals[order], self._in_flight[order], _picked(targets, order))
         groups, providers, services = self._groups(), len(self.groups.providers), len(self.groups.services)
         parts = {"targets": written, "providers": groups[:providers], "services": groups[providers : providers + services], "system": groups[-1]}
-        return _json.encode({"service": service, "term": term, "seq": seq, "at_ms": self._at_ms, **parts})
+        advice = [Raw(item.model_dump_json(exclude_none=True).encode()) for item in self.recommendations.get(service, ())]
+        return _json.encode({"service": service, "term": term, "seq": seq, "at_ms": self._at_ms, **parts, "recommendations": advice})
 
     def _groups(self) -> list[Raw]:
         """Written once for the records of all services."""

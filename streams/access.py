@@ -12,7 +12,7 @@ from routecast.models.access import Rule, Rules
 from routecast.models.config import Kafka
 from routecast.models.errors import CheckFailed
 from routecast.streams.admin import administrator
-from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, PANES, SCORES, STATE, TICKS, TRIPS
+from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, METRICS, PANES, SCORES, STATE, TICKS, TRIPS
 
 Role = Literal["emitter", "router", "worker", "sink", "operator"]
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Create"]
@@ -41,9 +41,8 @@ ACCESS: Final[Mapping[Role, tuple[Grant, ...]]] = {
     "router": (Grant(("Read",), (SCORES, DETAILS)), Grant(("Write",), (TRIPS,))),
     "worker": (
         Grant(("Read",), (EVENTS, CONTROL, TRIPS)),
-        Grant(("Read", "Write"), (PANES, INSIGHTS, STATE)),
+        Grant(("Read", "Write"), (PANES, METRICS, INSIGHTS, STATE)),
         Grant(("Write",), (TICKS, SCORES, DETAILS, DEADLETTER)),
-        Grant(("Describe",), ("metrics",)),
         Grant(("Read",), (WORKERS, NOTIFY), "group"),
     ),
     "sink": (

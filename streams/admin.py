@@ -92,8 +92,8 @@ def missing(settings: Kafka, states: Sequence[TopicState]) -> list[Shape]:
     partitions = there.get(EVENTS) or there.get(PANES) or settings.partitions
     return [
         Shape(
-            topic=topic, name=topic_name(settings, topic), partitions=partitions if SPECS[topic].partitioned else 1, replication=settings.replication,
-            settings=SPECS[topic].configs,
+            topic=topic, name=topic_name(settings, topic), partitions=partitions if SPECS[topic].partitioned else SPECS[topic].partitions,
+            replication=settings.replication, settings=SPECS[topic].configs,
         )
         for topic in ALL if topic not in there
     ]  # fmt: skip
@@ -154,10 +154,7 @@ def _wrong_partitions(settings: Kafka, topic: Topic, counts: Mapping[str, int]) 
     name = topic_name(settings, topic)
     has = counts[name]
     if not SPECS[topic].partitioned:
-        if has == 1:
-            return None
-        delete = f"kafka-topics.sh --bootstrap-server {settings.bootstrap} --delete --topic {name} && routecast topics create"
-        return Difference(what=f"has {has} partitions, not 1: only the first is read", mend=f"{delete}  # what it holds is lost")
+        return _not_as_many(settings, name, has, SPECS[topic].partitions)
     events, panes = topic_name(settings, EVENTS), topic_name(settings, PANES)
     if topic == EVENTS or events not in counts or has == counts[events]:
         return None
@@ -166,6 +163,17 @@ def _wrong_partitions(settings: Kafka, topic: Topic, counts: Mapping[str, int]) 
         what=f"has {has} partitions, {events} has {counts[events]}: they must be equal",
         mend=f"kafka-topics.sh --bootstrap-server {settings.bootstrap} --alter --topic {fewer} --partitions {more}",
     )
+
+
+def _not_as_many(settings: Kafka, name: str, has: int, wanted: int) -> Difference | None:
+    if has == wanted:
+        return None
+    tool = f"kafka-topics.sh --bootstrap-server {settings.bootstrap}"
+    if has < wanted:
+        return Difference(what=f"has {has} partitions, not {wanted}", mend=f"{tool} --alter --topic {name} --partitions {wanted}")
+    read = "only the first is" if wanted == 1 else f"only the first {wanted} are"
+    delete = f"{tool} --delete --topic {name} && routecast topics create  # what it holds is lost"
+    return Difference(what=f"has {has} partitions, not {wanted}: {read} read", mend=delete)
 
 
 def _wrong_replication(settings: Kafka, replication: int) -> Difference | None:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from routecast.analytics.details import DetailsBuilder
 from routecast.analytics.insights.insights import Insights
 from routecast.analytics.insights.roster import Roster
 from routecast.analytics.merge import Merge
@@ -30,7 +29,8 @@ from routecast.models.rows import KEPT_MS, PANE_MS, TargetTotals
 from routecast.models.snapshot import State, encode_snapshot
 from routecast.models.tick import Beginning, Look, TickRecord, encode_tick
 from routecast.streams.checkpoint import Checkpoint
-from routecast.streams.topics import DETAILS, INSIGHTS, SCORES, STATE, TICKS, Topic
+from routecast.streams.topics import INSIGHTS, SCORES, STATE, TICKS, Topic
+from routecast.streams.windows import Windows
 
 _SETTLED_MS = 1_000.0
 """How long after the end of a pane its figures are published: by then its last events have been folded."""
@@ -47,6 +47,7 @@ class Message(NamedTuple):
     topic: Topic
     key: bytes
     value: bytes
+    partition: int = 0
 
 
 def word_of(value: bytes) -> tuple[Control | None, str]:
@@ -88,7 +89,9 @@ class Leader:
         self._totals: dict[str, TargetTotals] = self.merge.target_totals()
         self._period_ms = float(config.intervals.snapshot_ms)
         self._metrics_ms = float(config.intervals.metrics_ms)
-        self._details = DetailsBuilder(config)
+        self.windows = Windows(config, now_ms, self.merge, checkpoint.details_ms if checkpoint else 0.0)
+        """Of all subjects; a driver lets it recall what other leaders closed."""
+        self._details = self.windows.builder
         self._insights = Insights(config, self._details.roster)
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
         self._control = self._trips = -1
@@ -212,15 +215,15 @@ class Leader:
             analyst.observe(now_ms, news)
 
     def tick(self, now_ms: float) -> list[Message]:
-        """Advance to this time (epoch ms) and say what to publish: the tick first, then the snapshots, then details when they are due."""
+        """Advance to this time (epoch ms) and say what to publish: the tick first, then the snapshots, then what there is of details and closed windows."""
         self._seq += 1
         self._tick_ms = now_ms
         self._see(now_ms)
         self.merge.expire(now_ms - KEPT_MS)
-        messages: list[Message] = []
         detailed = abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS  # an earlier leader's clock may have run ahead
         if detailed:
-            messages += self._detail(now_ms)
+            self._details_ms = now_ms - now_ms % self._metrics_ms
+            self.windows.update(now_ms, self.merge)
         tick = Tick(self._term, self._seq, now_ms, self.merge.routers(now_ms))
         snapshots = [Message(SCORES, service.encode(), self._snapshot(analyst, tick)) for service, analyst in self._analysts.items()]
         record = TickRecord(
@@ -229,7 +232,8 @@ class Leader:
             control=self._control, trips=self._trips, began=self._began,
         )  # fmt: skip
         self._looks, self._began = [], None
-        return [Message(TICKS, b"", encode_tick(record)), *snapshots, *messages, *self._say(now_ms, detailed=detailed)]
+        windows = [Message(*published) for published in self.windows.publish(now_ms, self._term, self._seq)]
+        return [Message(TICKS, b"", encode_tick(record)), *snapshots, *windows, *self._say(now_ms, detailed=detailed)]
 
     def _say(self, now_ms: float, *, detailed: bool) -> list[Message]:
         """What the figures mean, with what happened since the last time where the figures are new."""
@@ -244,11 +248,6 @@ class Leader:
         snapshot = analyst.tick(tick, self._totals, self._details.quantiles)
         self._states |= {target.id: target.state for target in snapshot.targets}
         return encode_snapshot(snapshot)
-
-    def _detail(self, now_ms: float) -> list[Message]:
-        self._details_ms = now_ms - now_ms % self._metrics_ms
-        self._details.update(now_ms, self.merge)
-        return [Message(DETAILS, service.encode(), self._details.details(service, self._term, self._seq).encode()) for service in self._analysts]
 
     @property
     def said_once(self) -> bool:

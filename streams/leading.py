@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from routecast.analytics.merge import Merge
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
+from routecast.models.metrics import CLOSED_WINDOWS
 from routecast.models.tick import Claim, encode_tick
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import Clock
@@ -26,8 +27,9 @@ from routecast.streams.kafka import client_options, paced, topic_name
 from routecast.streams.leader import Leader, Message, trips_of, word_of
 from routecast.streams.memory import Record
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
+from routecast.streams.recalling import recalling
 from routecast.streams.rest import Rest
-from routecast.streams.topics import CONTROL, DEADLETTER, INSIGHTS, MOST_ROW_BYTES, PANES, STATE, TICKS, TRIPS
+from routecast.streams.topics import CONTROL, DEADLETTER, INSIGHTS, METRICS, MOST_ROW_BYTES, PANES, STATE, TICKS, TRIPS
 
 CHECKPOINT_MS = 30_000.0
 _LOOK_MS = 250.0
@@ -92,6 +94,7 @@ class Leading:
                 _log.warning("topic %r was made anew: its words count from the first on, and the checkpoint that heard others is left out", anew[0])
                 checkpoint = None
             words = [record async for record in read.stretch(CONTROL, 0, 0, ends[CONTROL])]
+            session.closed = await self._closed(read)
             places = [TopicPartition(topic_name(settings, PANES), partition) for partition in await read.partitions(PANES)]
             merge = await session.merged(places)
             await session.log_configuration()
@@ -99,7 +102,15 @@ class Leading:
             session.leader = await self._claimed(session, merge, checkpoint)
             for word in words:  # what is drained must be so in the first snapshot already
                 await session.hear(word)
-            await self._serve(session, places)
+            async with recalling(settings, session.leader.windows):
+                await self._serve(session, places)
+
+    async def _closed(self, read: PartitionReader) -> int:
+        """Partitions of the closed windows."""
+        found = len(await read.partitions(METRICS))
+        if found < len(CLOSED_WINDOWS):
+            _log.warning("topic %r has %d partitions, not %d: `routecast topics` says how to mend that", METRICS, found, len(CLOSED_WINDOWS))
+        return found
 
     async def _claimed(self, session: _Session, merge: Merge, checkpoint: Checkpoint | None) -> Leader:
         now_ms = self._clock.now_ms()
@@ -161,6 +172,8 @@ class _Session:
     """One leadership: the leader and how it publishes."""
 
     leader: Leader
+    closed = 0
+    """Partitions of the closed windows; a topic made for fewer windows has fewer."""
 
     def __init__(self, config: Config, out: AIOKafkaProducer, client: AIOKafkaConsumer) -> None:
         self.client = client
@@ -220,7 +233,8 @@ class _Session:
         await asyncio.gather(*(self.publish(message) for message in insights))
 
     async def publish(self, message: Message) -> int:
-        sent = await self._out.send_and_wait(topic_name(self._config.kafka, message.topic), message.value, key=message.key or None, partition=0)
+        partition = min(message.partition, max(0, self.closed - 1))
+        sent = await self._out.send_and_wait(topic_name(self._config.kafka, message.topic), message.value, key=message.key or None, partition=partition)
         return int(sent.offset)
 
     async def log_configuration(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 from routecast.streams.clock import Clock
@@ -70,11 +70,12 @@ class MemoryLog:
         with self._lock:
             return sorted(partition for name, partition in self._partitions if name == topic)
 
-    def trim(self, kept: int) -> None:
-        """Drop the oldest records of every partition that holds more than `kept`."""
+    def trim(self, kept: int, fewer: Mapping[str, int] | None = None) -> None:
+        """Drop the oldest records of every partition that holds more than `kept`, or than what `fewer` says for its topic."""
+        limits = fewer or {}
         with self._lock:
-            for partition in self._partitions.values():
-                while len(partition.records) > kept:
+            for (topic, _), partition in self._partitions.items():
+                while len(partition.records) > limits.get(topic, kept):
                     partition.records.popleft()
 
     def _partition(self, topic: str, partition: int) -> _Partition:
@@ -103,6 +104,11 @@ class MemoryReader:
     async def ends(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """Per partition, the offset that the next record will get."""
         return {partition: self._log.end(topic, partition) for partition in partitions}
+
+    async def since(self, topic: str, partition: int, at_ms: float) -> int:
+        """The offset of the first record of a partition that was appended at this time (epoch ms) or later; the end where there is none."""
+        records = self._log.read(topic, partition, 0, limit=self._log.end(topic, partition))
+        return next((record.offset for record in records if record.append_ms >= at_ms), self._log.end(topic, partition))
 
     async def partitions(self, topic: str) -> list[int]:
         """Partitions of a topic; none where nothing was ever written to it."""

@@ -53,9 +53,10 @@ class Pipeline:
         self.checkpoint_ms = math.inf
         """How often a checkpoint is logged; never by default, as nothing here outlives the process that could resume it."""
         self.kept = _KEPT
-        """Records of each partition that stay on the log after they were read."""
+        """Records of each partition that stay on the log after they were read; of details, which are large, a hundredth."""
         self._folds = [PartitionFold(partition) for partition in range(partitions)]
         self.leader = Leader(config, term=1, now_ms=now_ms)
+        self.leader.windows.recalled()  # nothing was before
         self._checkpoint_at_ms = -math.inf
         self._read: dict[tuple[str, int], int] = {}
         log.append(STATE, config.model_dump_json().encode(), key=f"config/{config.version}".encode())
@@ -104,7 +105,7 @@ class Pipeline:
                     self.leader.take(row.key, row.value)
                 except DecodeError as error:
                     self._bury(PANES, fold.partition, row.offset, row.value, str(error))
-        self.log.trim(self.kept)
+        self.log.trim(self.kept, {DETAILS: self.kept // 100})
 
     def lead(self, now_ms: float) -> bool:
         """Tick when it is time to; whether snapshots were published."""
@@ -127,7 +128,7 @@ class Pipeline:
             self._checkpoint_at_ms = now_ms
             messages.append(self.leader.checkpoint())
         for message in messages:
-            self.log.append(message.topic, message.value, key=message.key)
+            self.log.append(message.topic, message.value, key=message.key, partition=message.partition)
 
     def news(self) -> News:
         """What was published since the last call."""

@@ -61,6 +61,12 @@ class PartitionReader:
         found = await self._consumer.end_offsets(list(places.values()))
         return {partition: found[place] for partition, place in places.items()}
 
+    async def since(self, topic: Topic, partition: int, at_ms: float) -> int:
+        """The offset of the first record of a partition that was appended at this time (epoch ms) or later; the end where there is none."""
+        place = TopicPartition(topic_name(self._settings, topic), partition)
+        found = (await self._consumer.offsets_for_times({place: int(at_ms)}))[place]
+        return int(found.offset) if found is not None else (await self.ends(topic, [partition]))[partition]
+
     async def committed(self, topic: Topic, partition: int) -> int:
         """The offset at which the group of this reader goes on; 0 where it never committed."""
         return await self._consumer.committed(TopicPartition(topic_name(self._settings, topic), partition)) or 0

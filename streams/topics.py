@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, get_args
 Topic = Literal["events", "panes", "trips", "control", "ticks", "scores", "details", "metrics", "insights", "state", "deadletter"]
 
 EVENTS: Final = "events"
-"""What emitters write; the only topic with more than one partition beside `panes`, which has as many."""
+"""What emitters write; in as many partitions as are configured, and so is `panes`."""
 PANES: Final = "panes"
 """Rows of the fold, compacted: the interface between the fold and the leader."""
 TRIPS: Final = "trips"
@@ -21,6 +21,8 @@ SCORES: Final = "scores"
 """Routing snapshots, compacted, key = service."""
 DETAILS: Final = "details"
 """All figures, compacted, key = service."""
+METRICS: Final = "metrics"
+"""Closed windows, a partition for each length, key = subject, window and start; the highest version counts."""
 INSIGHTS: Final = "insights"
 """What the figures mean, compacted, key = what is spoken of."""
 STATE: Final = "state"
@@ -41,8 +43,10 @@ class TopicSpec(NamedTuple):
     """What a topic must be like."""
 
     partitioned: bool
-    """Whether it has the configured number of partitions; otherwise one."""
+    """Whether it has the configured number of partitions."""
     configs: Mapping[str, str]
+    partitions: int = 1
+    """How many it has otherwise."""
 
 
 def _kept(ms: int, **more: str) -> dict[str, str]:
@@ -64,7 +68,7 @@ SPECS: Final[Mapping[Topic, TopicSpec]] = {
     "ticks": TopicSpec(partitioned=False, configs=_kept(7 * _DAY)),
     "scores": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
     "details": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
-    "metrics": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
+    "metrics": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE), partitions=3),
     "insights": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_DAY, **_LARGE) | {"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY)}),
     "state": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_DAY, **_LARGE)),
     "deadletter": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),

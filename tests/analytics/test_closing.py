@@ -163,10 +163,10 @@ def test_a_late_row_is_a_correction_of_who_it_is_about() -> None:
     """A higher version, at the next look, for those alone whose figures changed."""
     world = World()
     world.tell(ended(3.0), ended(4.0, "b"))
-    world.until(110)
+    world.until(60)
     before = len(world.published)
     world.tell(ended(5.0, outcome="error"))
-    world.until(120)
+    world.until(70)
     corrected = world.published[before:]
     assert {(record.kind, record.id, record.window) for record in corrected} == {
         (kind, name, window) for kind, name in (("target", "a"), ("provider", "p"), ("service", "chat"), ("system", "system")) for window in ("10s", "1m")
@@ -175,7 +175,7 @@ def test_a_late_row_is_a_correction_of_who_it_is_about() -> None:
 
 
 def test_there_are_at_most_four_versions() -> None:
-    """However often feedback comes, a window is said again after one, four and eight minutes, and no more."""
+    """However often feedback comes, a window is said again after ten seconds, two minutes and eight, and no more."""
     world = World()
     world.tell(ended(3.0))
     while world.at_s < 700:
@@ -183,7 +183,7 @@ def test_there_are_at_most_four_versions() -> None:
         world.tell(Feedback(at_ms=T0 + world.at_s * 1000, request_id="r", target="a", completed_at_ms=T0 + 3000, quality=0.5))
     of_target = [record for record in world.published if (record.kind, record.start_ms) == ("target", T0) and not record.late]
     assert [(record.window, record.quality_n) for record in of_target] == [
-        ("10s", 0), ("1m", 5), ("10s", 11), ("1m", 11), ("10s", 29), ("1m", 29), ("10s", 53), ("1m", 53),
+        ("10s", 0), ("1m", 5), ("10s", 6), ("1m", 6), ("10s", 17), ("1m", 17), ("10s", 53), ("1m", 53),
     ]  # fmt: skip
 
 
@@ -248,8 +248,8 @@ def _spread(most: int) -> list[WindowRecord]:
         world.closing.look()
         world.tell(ended(at_s - 7.0, "c"))
         found += world.closing.take(most)
-    while more := world.closing.take(most):
-        found += more
+    for _ in range(1000):  # more than there are windows to look at
+        found += world.closing.take(most)
     return found
 
 

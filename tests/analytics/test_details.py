@@ -253,3 +253,20 @@ def test_totals_stay_when_panes_are_gone() -> None:
         builder.update(T0 + at_s * 1000, merge)
     zulu = builder.details("chat", 1, 2).targets[0]
     assert (zulu.requests_total, {name: window.requests for name, window in zulu.windows.items()}) == (1, {"10s": 0, "1m": 0, "5m": 0, "1h": 0, "24h": 1})
+
+
+@pytest.mark.parametrize(("targets", "moved"), [(3, {"10s", "1m", "5m", "1h", "24h"}), (120, {"10s", "1m", "5m"})])
+def test_long_windows_of_many_targets_follow_in_steps(targets: int, moved: set[str]) -> None:
+    """Each window says until when it goes; of few targets all end with the last pane, of many the long ones when that changes a hundredth."""
+    config = Config(target=tuple(TargetConfig(id=f"t{i}", provider="p", model="m", service="chat") for i in range(targets)))
+    builder, merge = DetailsBuilder(config), Merge()
+    for key, value in changelog_of(request((1.0, 1.0, "t1", "ok"))):
+        merge.add(key, value)
+    builder.update(T0 + 2_000_000, merge)
+    builder.details("chat", 1, 1)
+    builder.update(T0 + 2_010_000, merge)
+    windows = builder.details("chat", 1, 2).targets[1].windows
+    assert {name for name, window in windows.items() if window.end_ms == T0 + 2_010_000} == moved
+    builder.update(T0 + 2_030_000, merge)
+    windows = builder.details("chat", 1, 3).targets[1].windows
+    assert {window.end_ms for window in windows.values()} == {T0 + 2_030_000}

@@ -42,7 +42,7 @@ def test_the_page_says_what_topics_there_are() -> None:
 
 def _topic_row(topic: Topic) -> str:
     spec = SPECS[topic]
-    partitions = "`kafka.partitions`" if spec.partitioned else "1"
+    partitions = "`kafka.partitions`" if spec.partitioned else f"{spec.partitions}"
     newest = ["newest of each key"] * ("compact" in spec.configs["cleanup.policy"])
     kept = ", ".join([*newest, *(f"{int(ms) // 86_400_000} d" for key, ms in spec.configs.items() if key == "retention.ms")])
     return f"| `{topic}` | {partitions} | {kept} | {_roles('Write', topic)} | {_roles('Read', topic)} |"
