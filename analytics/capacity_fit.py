@@ -46,6 +46,11 @@ class LatencyGroups(NamedTuple):
     sum_ln_tokens: Floats = _NONE
     """Σ ln(output tokens + `FIXED_TOKENS`) of those."""
 
+    def of(self, some: NDArray[np.bool_]) -> LatencyGroups:
+        """These groups alone."""
+        figures = (self.n, self.sum_ln, self.sum_ln2, self.in_flight, self.tokens_n, self.sum_ln_tokens)
+        return LatencyGroups(self.target[some], *(np.broadcast_to(each, self.n.shape)[some] for each in figures))
+
     def residual_sums(self) -> Floats:
         """[groups × candidates] Σ e."""
         return self.sum_ln[:, None] - self.n[:, None] * self.load_terms()

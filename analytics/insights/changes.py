@@ -71,11 +71,14 @@ class Changes:
         own: dict[str, Stateful] = {"changes": self, "slope": self._slope, "arrived": self._throughput}
         return own | {f"{name}_{part}": state for name, levels in series.items() for part, state in levels.parts.items()}
 
-    def update(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals], groups: LatencyGroups, fit: Fit) -> Ints:
-        """Take what is new since `elapsed_s` ago; targets of which the response time should be estimated anew."""
+    def update(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals], groups: LatencyGroups, fit: Fit, steady: NDArray[np.bool_]) -> Ints:
+        """Take what is new since `elapsed_s` ago; targets of which the response time should be estimated anew.
+
+        The times of a target that is not `steady` tell nothing: where traffic has just begun, the quickest answers come first.
+        """
         self._born_ms = self._born_ms or at_ms
         before = self._times.cusum.doubt
-        times = self._times.update(at_ms, elapsed_s, self._seen(at_ms, elapsed_s, groups, fit))
+        times = self._times.update(at_ms, elapsed_s, self._seen(at_ms, elapsed_s, groups.of(steady[groups.target]), fit))
         failures = self._failures.update(at_ms, elapsed_s, _counts(item.ok + item.failed for item in new), _counts(item.failed for item in new))
         judged = self._judged(at_ms, _counts(item.quality_n for item in new), _counts(item.quality_sum for item in new) / MILLION)
         quality = self._quality.update(at_ms, elapsed_s, judged)

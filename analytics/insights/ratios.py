@@ -30,6 +30,8 @@ BOUNDS = (12.0,) * (len(RATIOS) + 1)
 LEAST_USUAL, MOST_USUAL = 0.005, 0.6
 _PRIOR_BAD, _PRIOR_N = 1.0, 20.0
 """What is taken for usual before anything is known, and so much evidence for it."""
+_MOST = 0.95
+"""A ratio that has not everything against it."""
 _DOUBTED = 0.5
 _ERRORS = 1.5
 """What is usual is trusted to so many standard errors."""
@@ -90,8 +92,9 @@ class Ratios:
 
     def _follow(self, at_ms: float, elapsed_s: float, n: Floats, bad: Floats) -> None:
         before = self.expected
-        after = np.clip(before + self._episodes.said, before * FALL, 0.95)
-        after = np.where((after > before * FALL * 2.0) & (after < before * 2.0), before * 2.0, after)
+        after = np.clip(before + self._episodes.said, before * FALL, _MOST)
+        near = (after > before * FALL * 2.0) & (after < before * 2.0)
+        after = np.where(near, np.minimum(_MOST, before * 2.0), after)
         back = (bad * np.log(before / after) + (n - bad) * np.log((1.0 - before) / (1.0 - after))) / self._dispersion.factor
         for over in self._episodes.follow(at_ms, elapsed_s, n, bad - n * before, back):
             self.cusum.forget(np.array([over.series]))

@@ -27,6 +27,7 @@ class Traffic:
         self.changes.grow(len(TARGETS))
         self.per_s, self.luck, self.at_ms = per_s, np.random.default_rng(seed), T
         self.restarts: list[int] = []
+        self.steady = np.ones(len(TARGETS), bool)
 
     def run(
         self, seconds: int, slower: float = 1.0, failing: float = 0.01, quality: float = 0.9,
@@ -43,7 +44,7 @@ class Traffic:
             groups = LatencyGroups(target, np.ones(n), ln, ln**2, np.zeros(n), np.full(n, float(tokens)), ln_tokens)
             new = [self._totals(i, failing if i == 0 else 0.01, quality if i == 0 else 0.9) for i in range(len(TARGETS))]
             fit = Fit(np.full(3, np.inf), np.full(3, ELASTIC), np.full(3, SD**2), np.full(3, 1000.0))
-            self.restarts += self.changes.update(self.at_ms, 1.0, new, groups, fit).tolist()
+            self.restarts += self.changes.update(self.at_ms, 1.0, new, groups, fit, self.steady).tolist()
             said += self.changes.news
         return said
 
@@ -128,6 +129,17 @@ def test_a_leader_that_takes_over_in_the_middle_of_an_alarm_says_the_same() -> N
     assert states[0] == states[1]
 
 
+def test_the_first_answers_after_an_outage_tell_nothing() -> None:
+    """The quickest come first; once the target has its whole share again, it is looked at again."""
+    traffic = Traffic()
+    traffic.run(900)
+    traffic.steady[0] = False
+    assert traffic.run(60, slower=0.2) == []
+    traffic.steady[0] = True
+    assert traffic.run(30) == []
+    assert traffic.run(60, slower=0.2) != []
+
+
 def test_another_choice_of_capacity_is_no_change() -> None:
     """The fit may change its mind of how many a target serves at once: its usual time is known for every choice."""
     changes, luck = Changes("chat", TARGETS), np.random.default_rng(2)
@@ -137,7 +149,7 @@ def test_another_choice_of_capacity_is_no_change() -> None:
         ln = luck.normal(0.0, 0.3, 15) + np.log(np.maximum(1.0, (met + 1.0) / 8.0))
         choice = np.full(3, int(np.flatnonzero((8 if tick < 600 else 6) == CANDIDATES)[0]))
         fit = Fit(CANDIDATES[choice], choice, np.full(3, 0.09), np.full(3, 1000.0))
-        changes.update(T + 1000.0 * tick, 1.0, [TargetTotals("")] * 3, LatencyGroups(target, np.ones(15), ln, ln**2, met), fit)
+        changes.update(T + 1000.0 * tick, 1.0, [TargetTotals("")] * 3, LatencyGroups(target, np.ones(15), ln, ln**2, met), fit, np.ones(3, bool))
         assert changes.news == []
 
 
@@ -148,5 +160,5 @@ def test_counts_that_fall_are_no_evidence() -> None:
     nothing = LatencyGroups(np.zeros(0, np.int64), *(np.zeros(0) for _ in range(6)))
     fit = Fit(np.full(3, np.inf), np.full(3, ELASTIC), np.zeros(3), np.zeros(3))
     for tick in range(20):
-        changes.update(T + 1000.0 * tick, 1.0, [TargetTotals("", ok=-100, error=-50, quality_n=-5, first_attempts=-10)] * 3, nothing, fit)
+        changes.update(T + 1000.0 * tick, 1.0, [TargetTotals("", ok=-100, error=-50, quality_n=-5, first_attempts=-10)] * 3, nothing, fit, np.ones(3, bool))
     assert changes.news == []

@@ -51,6 +51,14 @@ def test_quiet_ratios_raise_nothing(usual: float) -> None:
     assert len([item for item in outcomes.run(1000, usual) if item.version == 1]) <= 2
 
 
+def test_a_target_that_always_fails_raises_nothing_and_no_warning() -> None:
+    """From the beginning on it is usual, unless it is found before that; it may recover all the same."""
+    outcomes = Outcomes()
+    said = outcomes.run(900, 0.9)
+    assert len({item.number for item in said}) <= 1
+    assert outcomes.run(300, 0.02) != []
+
+
 def test_outcomes_continue_from_a_checkpoint_in_the_middle_of_an_alarm() -> None:
     """To the bit."""
     one = Outcomes(3)
