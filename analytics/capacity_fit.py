@@ -48,8 +48,11 @@ class LatencyGroups(NamedTuple):
 
     def of(self, some: NDArray[np.bool_]) -> LatencyGroups:
         """These groups alone."""
-        figures = (self.n, self.sum_ln, self.sum_ln2, self.in_flight, self.tokens_n, self.sum_ln_tokens)
-        return LatencyGroups(self.target[some], *(np.broadcast_to(each, self.n.shape)[some] for each in figures))
+        return LatencyGroups(self.target[some], *(figures[some] for figures in self.figures()))
+
+    def figures(self) -> list[Floats]:
+        """All but the target, of every group."""
+        return [np.broadcast_to(each, self.n.shape) for each in (self.n, self.sum_ln, self.sum_ln2, self.in_flight, self.tokens_n, self.sum_ln_tokens)]
 
     def residual_sums(self) -> Floats:
         """[groups × candidates] Σ e."""
@@ -64,7 +67,8 @@ def joined(parts: Sequence[LatencyGroups]) -> LatencyGroups:
     """Several groups as one."""
     if not parts:
         return LatencyGroups(np.zeros(0, np.int64), *(np.zeros(0) for _ in LatencyGroups._fields[1:]))
-    return LatencyGroups(*(np.concatenate([np.broadcast_to(part[i], part.n.shape) for part in parts]) for i in range(len(LatencyGroups._fields))))
+    targets = np.concatenate([part.target for part in parts])
+    return LatencyGroups(targets, *(np.concatenate([part.figures()[i] for part in parts]) for i in range(len(LatencyGroups._fields) - 1)))
 
 
 class Fit(NamedTuple):
