@@ -10,6 +10,7 @@ from routecast.analytics.checkpoint import Stateful, restore, state_of
 from routecast.analytics.insights.alerts import Alerts
 from routecast.analytics.insights.period import Period
 from routecast.analytics.insights.roster import Roster
+from routecast.analytics.insights.streamed_changes import StreamedChanges
 from routecast.analytics.insights.trends import TrendTracker
 from routecast.models.config import Config
 from routecast.models.insights import Alert, Change, Direction, Insight, Metric, Subject, Trend, Trends, decode_insight, encode_insight
@@ -37,7 +38,7 @@ class Insights:
     def __init__(self, config: Config, roster: Roster) -> None:
         self._analysis_ms = float(config.intervals.analysis_ms)
         self._roster = roster
-        self._trends, self.alerts = TrendTracker(), Alerts(config)
+        self._trends, self.alerts, self._streamed = TrendTracker(), Alerts(config), StreamedChanges()
         self._said: list[bytes] = []
         self._until_ms = self._analysed_ms = 0.0
         self._again = False
@@ -47,7 +48,7 @@ class Insights:
 
     @property
     def _parts(self) -> dict[str, Stateful]:
-        return {"self": self, "roster": self._roster, "trends": self._trends, **self.alerts.parts}
+        return {"self": self, "roster": self._roster, "trends": self._trends, **self.alerts.parts, **self._streamed.parts}
 
     def state(self) -> dict[str, Any]:
         """Everything, to be taken right after a tick."""
@@ -89,10 +90,10 @@ class Insights:
         self._said = [encode_insight(insight) for insight in once]
         return [*again, *once, *self._analysed()]
 
-    def _check(self, period: Period, states: Mapping[str, State]) -> list[Alert]:
+    def _check(self, period: Period, states: Mapping[str, State]) -> list[Change | Alert]:
         self._until_ms = period.end_ms
         self._trends.update(period)
-        return self.alerts.check(period, states)
+        return [*self._streamed.update(period), *self.alerts.check(period, states)]
 
     def _analysed(self) -> list[Trends]:
         """Analyses that are finished; at a thousand targets they take several ticks."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from routecast.analytics.insights.period import period_of
 from routecast.analytics.insights.streamed_changes import StreamedChanges
 from routecast.analytics.sketch import BUCKETS, buckets_of
 from routecast.analytics.window import WindowStats
+from routecast.models.config import Config
 from routecast.models.insights import Change, Subject
+from routecast.testing import Fleet
 
 T = 1_700_000_000_000.0
 SUBJECTS = [Subject(kind="system", id="all"), *(Subject(kind="target", id=name, provider="p", service="chat") for name in "ab")]
@@ -67,3 +70,24 @@ def test_streams_continue_from_a_checkpoint() -> None:
         restore(part, saved[name])
     other.at_ms, other.luck.bit_generator.state = one.at_ms, one.luck.bit_generator.state
     assert one.run(60) == other.run(60) != []
+
+
+def test_a_fleet_says_that_chunks_begin_later() -> None:
+    """From what applications report to the topic: the time to first chunk of one target, while whole answers take as long as ever."""
+    names = ("a", "b")
+    fleet = Fleet(Config.model_validate({"target": [{"id": name, "provider": "p", "model": "m", "service": "chat"} for name in names]}), routers=1, seed=1)
+    luck = random.Random(1)
+
+    def run(seconds: int, slower: float) -> list[Change]:
+        for i in range(4 * seconds):
+            fleet.advance_to(fleet.now_ms + 250.0)
+            name = names[i % 2]
+            ttft_ms = luck.lognormvariate(5.0, 0.4) * (slower if name == "a" else 1.0)
+            rest_ms = luck.lognormvariate(8.0, 0.4)
+            fleet.router(0).emitter.completed(f"r{i}", name, "ok", ttft_ms + rest_ms, ttft_ms=ttft_ms, output_tokens=100, service="chat")
+        return [insight for insight in fleet.insights() if isinstance(insight, Change)]
+
+    assert run(600, 1.0) == []
+    (change,) = run(180, 2.0)
+    assert (change.metric, change.subject.id, change.worse, change.ended_ms) == ("ttft", "a", True, None)
+    assert change.after / change.before == pytest.approx(2.0, rel=0.2)
