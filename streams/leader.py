@@ -17,16 +17,20 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from routecast.analytics.insights.insights import Insights
+from routecast.analytics.insights.outlook import Outlook
 from routecast.analytics.insights.roster import Roster
+from routecast.analytics.insights.silences import Match
 from routecast.analytics.merge import Merge
 from routecast.analytics.quantiles import Quantiles
 from routecast.analytics.snapshot import ServiceAnalyst, Tick
+from routecast.models.capacity import Capacity
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
 from routecast.models.events import Control, Tripped, decode_events
-from routecast.models.insights import Insight, encode_insight
+from routecast.models.insights import Insight, Recommendations, encode_insight
+from routecast.models.planning import PlanningInput
 from routecast.models.rows import KEPT_MS, PANE_MS, TargetTotals
-from routecast.models.snapshot import State, encode_snapshot
+from routecast.models.snapshot import RoutingSnapshot, State, encode_snapshot
 from routecast.models.tick import Beginning, Look, TickRecord, encode_tick
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.topics import INSIGHTS, SCORES, STATE, TICKS, Topic
@@ -92,12 +96,13 @@ class Leader:
         self.windows = Windows(config, now_ms, self.merge, checkpoint.details_ms if checkpoint else 0.0)
         """Of all subjects; a driver lets it recall what other leaders closed."""
         self._details = self.windows.builder
-        self._insights = Insights(config, self._details.roster)
+        self._insights, self._outlook = Insights(config, self._details.roster), Outlook(config)
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
         self._control = self._trips = -1
         self._heeds_from_ms = -math.inf if checkpoint else now_ms  # what was said earlier is in the checkpoint, or over
         self._drained, self._weights, self._policies = set[str](), dict[str, float](), dict[str, str]()
         self._states: dict[str, State] = {}
+        self._snapshots: dict[str, RoutingSnapshot] = {}
         self._looks: list[Look] = []
         self._began: Beginning | None = Beginning(look=self._look_at(now_ms), resumed=(checkpoint.term, checkpoint.seq) if checkpoint else None)
         if checkpoint is not None:
@@ -111,6 +116,10 @@ class Leader:
         self._control, self._drained, self._weights = checkpoint.control, set(checkpoint.drained), dict(checkpoint.weights)
         self._policies = dict(checkpoint.policies)
         self._insights = self._resumed(checkpoint)
+        try:
+            self._outlook.resume(checkpoint.insights)
+        except (DecodeError, LookupError, TypeError, ValueError) as error:
+            _log.warning("recommendations begin anew: the checkpoint does not fit (%s)", error)
         if checkpoint.term == self._term:
             self._seq, self._tick_ms, self._began = checkpoint.seq, checkpoint.at_ms, None
 
@@ -155,6 +164,9 @@ class Leader:
             self._drained.discard(word.target)
         elif word.action == "set_policy":
             self._switch(word)
+        elif word.action in {"silence", "unsilence"}:
+            until_ms = float(word.until_ms or 0.0) if word.action == "silence" else 0.0
+            self._insights.alerts.silence(Match(word.alert, word.subject or None, word.severity), until_ms)
         elif word.weight is None:
             self._weights.pop(word.target, None)
         else:
@@ -232,6 +244,7 @@ class Leader:
             control=self._control, trips=self._trips, began=self._began,
         )  # fmt: skip
         self._looks, self._began = [], None
+        self._details.recommendations = self._outlook.recommendations
         windows = [Message(*published) for published in self.windows.publish(now_ms, self._term, self._seq)]
         return [Message(TICKS, b"", encode_tick(record)), *snapshots, *windows, *self._say(now_ms, detailed=detailed)]
 
@@ -240,19 +253,30 @@ class Leader:
         since_ms, until_ms = max(self._insights.until_ms or self._details_ms - PANE_MS, now_ms - KEPT_MS), self._details_ms
         period = self._details.period(since_ms, until_ms) if detailed and until_ms // PANE_MS > since_ms // PANE_MS else None
         changes = [change for analyst in self._analysts.values() for change in analyst.changes.news]
-        return [_insight(insight) for insight in self._insights.tick(now_ms, changes, period, self._states)]
+        self._outlook.heed(changes)
+        return [_insight(insight) for insight in (*self._insights.tick(now_ms, changes, period, self._states), *self._outlook.say())]
+
+    def planning_input(self, service: str) -> PlanningInput | None:
+        """What a plan of a service is made from, off this loop; None where there is nothing to plan. See `streams/planner.py`."""
+        snapshot = self._snapshots.get(service)
+        return None if snapshot is None else self._outlook.planning_input(self._analysts[service], snapshot, self._details, self._insights)
+
+    def planned(self, capacity: Capacity, recommendations: Recommendations) -> None:
+        """Take a plan: it is published at the next tick."""
+        self._outlook.take(capacity, recommendations)
 
     def _snapshot(self, analyst: ServiceAnalyst, tick: Tick) -> bytes:
         analyst.drained, analyst.weights = self._drained, self._weights
         analyst.policy = self._policies.get(analyst.service, self._policies.get("", ""))
         snapshot = analyst.tick(tick, self._totals, self._details.quantiles)
         self._states |= {target.id: target.state for target in snapshot.targets}
+        self._snapshots[analyst.service] = snapshot
         return encode_snapshot(snapshot)
 
     @property
     def said_once(self) -> bool:
         """Whether the last tick said something that is said once: a checkpoint should know of it first."""
-        return self._insights.said_once
+        return self._insights.said_once or self._outlook.said_once
 
     def checkpoint(self) -> Message:
         """Where this leader is, to be published after the messages of the last tick."""
@@ -261,7 +285,7 @@ class Leader:
             trips=self._trips, drained=sorted(self._drained), weights=dict(sorted(self._weights.items())),
             policies=dict(sorted(self._policies.items())), details_ms=self._details_ms,
             quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._details.quantiles.items())},
-            services={service: analyst.state() for service, analyst in self._analysts.items()}, insights=self._insights.state(),
+            services={service: analyst.state() for service, analyst in self._analysts.items()}, insights=self._insights.state() | self._outlook.state(),
         )  # fmt: skip
         return Message(STATE, b"checkpoint", checkpoint.encode())
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -26,6 +26,7 @@ from routecast.streams.clock import Clock
 from routecast.streams.kafka import client_options, paced, topic_name
 from routecast.streams.leader import Leader, Message, trips_of, word_of
 from routecast.streams.memory import Record
+from routecast.streams.planner import Planner
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
 from routecast.streams.recalling import recalling
 from routecast.streams.rest import Rest
@@ -102,8 +103,9 @@ class Leading:
             session.leader = await self._claimed(session, merge, checkpoint)
             for word in words:  # what is drained must be so in the first snapshot already
                 await session.hear(word)
-            async with recalling(settings, session.leader.windows):
-                await self._serve(session, places)
+            with closing(Planner(self._config, self._clock)) as session.planner:
+                async with recalling(settings, session.leader.windows):
+                    await self._serve(session, places)
 
     async def _closed(self, read: PartitionReader) -> int:
         """Partitions of the closed windows."""
@@ -172,6 +174,7 @@ class _Session:
     """One leadership: the leader and how it publishes."""
 
     leader: Leader
+    planner: Planner
     closed = 0
     """Partitions of the closed windows; a topic made for fewer windows has fewer."""
 
@@ -231,6 +234,7 @@ class _Session:
             self._checkpoint_ms = now_ms
             await self.publish(self.leader.checkpoint())
         await asyncio.gather(*(self.publish(message) for message in insights))
+        self.planner.turn(self.leader)
 
     async def publish(self, message: Message) -> int:
         partition = min(message.partition, max(0, self.closed - 1))
