@@ -8,6 +8,7 @@ would even the bursts out.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from random import Random
@@ -22,7 +23,7 @@ from routecast.analytics.insights.fresh_plan import FreshPlan, Rule
 from routecast.analytics.insights.service_law import TargetFit
 from routecast.analytics.insights.target_fit import work_ms
 from routecast.analytics.servers import Queueing, Server
-from routecast.analytics.simulator import EventQueue
+from routecast.analytics.simulator import EventQueue, Scheduled
 from routecast.analytics.trial import ATTEMPTS
 from routecast.analytics.virtual_target import Condition, RequestLimit, VirtualTarget
 from routecast.models.events import Outcome
@@ -129,6 +130,9 @@ class _Replay:
         self._wait_ms, self._time_ms = [math.inf] * n, [0.0] * n
         self._attempts, self._served = [0] * len(fits), [-1] * n
         self._open = 0
+        self._waiting: dict[tuple[int, ...], deque[int]] = {}
+        """By what they have tried, requests that found every other target refusing."""
+        self._alarm: Scheduled | None = None
 
     def run(self, usd: Sequence[tuple[float, float]]) -> Replayed:
         queue, plan = self._queue, self._plan
@@ -148,8 +152,12 @@ class _Replay:
     def _attempt(self, i: int, tried: tuple[int, ...]) -> None:
         target = self._plan.choose(tried)
         if target < 0:
-            self._queue.after(self._until_room_ms(), self._attempt, i, tried)
-            return
+            self._waiting.setdefault(tried, deque()).append(i)
+            self._wake_later()
+        else:
+            self._send(i, target, tried)
+
+    def _send(self, i: int, target: int, tried: tuple[int, ...]) -> None:
         self._attempts[target] += 1
         self._plan.started(target)
         self._targets[target].submit(self._alone[target][i], partial(self._answered, i, target, tried))
@@ -173,8 +181,22 @@ class _Replay:
             self._served[i] = target
             self._wait_ms[i] = max(0.0, took_ms - self._alone[target][i])
 
-    def _until_room_ms(self) -> float:
-        waits = [target.limit.retry_after_ms for target in self._targets if target.limit is not None]
+    def _wake_later(self) -> None:
+        """Once for all that wait, in the order in which they came: each asking by itself would take the square of the time."""
+        if self._alarm is None and self._waiting:
+            self._alarm = self._queue.after(min(map(self._until_room_ms, self._waiting)), self._wake)
+
+    def _wake(self) -> None:
+        self._alarm = None
+        for tried, waiting in list(self._waiting.items()):
+            while waiting and (target := self._plan.choose(tried)) >= 0:
+                self._send(waiting.popleft(), target, tried)
+            if not waiting:
+                del self._waiting[tried]
+        self._wake_later()
+
+    def _until_room_ms(self, tried: tuple[int, ...]) -> float:
+        waits = [target.limit.retry_after_ms for i, target in enumerate(self._targets) if target.limit is not None and i not in tried]
         return min(_LONGEST_RETRY_MS, max(1.0, min(waits, default=_LONGEST_RETRY_MS)))
 
     def _cost(self, first: int, usd: Sequence[tuple[float, float]]) -> float:

@@ -48,27 +48,22 @@ def _looked_at(situation: Situation, target: PlannedTarget) -> Proposal:
 
 
 def dear(situation: Situation) -> list[Proposal]:
-    """Targets of which a success costs much more than at others of the same model and quality."""
-    found = [(target, usual) for target in situation.serving if (usual := _usual_usd(situation, target)) and _usd(target) >= _DEAR * usual]
-    found.sort(key=lambda item: (-item[0].share * (_usd(item[0]) - item[1]), item[0].id))
+    """Targets at which an average request costs much more than at others of the same model and quality. What fails is taken to cost nothing."""
+    found = [(target, usual) for target in situation.serving if (usual := _usual_usd(situation, target)) and target.usd >= _DEAR * usual]
+    found.sort(key=lambda item: (-item[0].share * (item[0].usd - item[1]), item[0].id))
     return [_renegotiated(situation, target, usual) for target, usual in found[:MOST]]
 
 
-def _usd(target: PlannedTarget) -> float:
-    """Of a success: what fails is paid for as well."""
-    return target.usd / max(1e-2, 1.0 - target.fail_ratio)
-
-
 def _usual_usd(situation: Situation, target: PlannedTarget) -> float:
-    equals = [_usd(other) for other in situation.others(target) if other.model == target.model and other.usd > 0 and other.quality >= target.quality - _AS_GOOD]
+    equals = [other.usd for other in situation.others(target) if other.model == target.model and other.usd > 0 and other.quality >= target.quality - _AS_GOOD]
     return median(equals) if equals else 0.0
 
 
 def _renegotiated(situation: Situation, target: PlannedTarget, usual: float) -> Proposal:
-    own = _usd(target)
+    own = target.usd
     return Proposal(
         "renegotiate_cost", subject_of(target, situation.planning.service), Price(target.id, usual / own), frozenset({"usd_per_request"}), "low",
-        f"{target.id}: a success costs {own:.4g} USD, {own / usual:.1f} times what {target.model or 'the same model'} costs elsewhere at the same quality",
+        f"{target.id}: a request costs {own:.4g} USD, {own / usual:.1f} times what {target.model or 'the same model'} costs elsewhere at the same quality",
         f"ask {target.provider or 'the provider'} for {usual:.4g} USD a request, or prefer the others; `routecast targets show {quote(target.id)}`",
-        {"usd_per_success": own, "usual_usd_per_success": usual, "planned_share": target.share},
+        {"usd_per_request": own, "usual_usd_per_request": usual, "planned_share": target.share},
     )  # fmt: skip
