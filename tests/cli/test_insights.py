@@ -65,7 +65,7 @@ def test_one_screen_says_what_is_true_now(routecast: Command, say: Command, make
     for line in (
         "Alerts 1 going on, 1 of them to be heard; `routecast alerts show ID` has the evidence",
         "critical aa1 4 min Target a (p-a m) is out of service",
-        "declining a response time 812 ms 2,430 ms 7 min 212",
+        "worse a response time 812 ms 2,430 ms 7 min 212",
         "Trends 2 get better or worse; 1 stable, 1 not known",
         "declining a error ratio 1 % 3.1 % +210 % 1 h 99 %",
         "improving service mail quality 0.70 0.84 +20 % 1 h 99 %",
@@ -82,7 +82,7 @@ def test_a_part_of_it_as_text_or_json(routecast: Command, say: Command, make_ale
     rows = [line.split("\t") for line in routecast("insights", "--plain").stdout.splitlines()]
     assert rows[0] == ["kind", "about", "what", "level", "since_ms", "said"]
     assert [row[:4] for row in rows[1:]] == [
-        ["alert", "a", "error_rate", "critical"], ["change", "a", "response_time", "declining"], ["trend", "a", "error_ratio", "declining"],
+        ["alert", "a", "error_rate", "critical"], ["change", "a", "response_time", "worse"], ["trend", "a", "error_ratio", "declining"],
         ["trend", "service mail", "quality", "improving"], ["recommendation", "a", "drain", "high"], ["capacity", "service chat", "load", "up"],
     ]  # fmt: skip
     found = json.loads(routecast("insights", "--json", "--service", "mail", "--kind", "trend,alert").stdout)

@@ -179,7 +179,7 @@ def _story(found: Said, name: str) -> AlertStory:
     return AlertStory(
         alert=alert, going_on=alert.id in current, explained_by=known.get(alert.inhibited_by),
         explains=tuple(ordered(other for other in known.values() if other.inhibited_by == alert.id and other.id in current)),
-        incident=tuple(ordered(other for other in known.values() if other.incident == alert.incident and other.id != alert.id)),
+        incident=tuple(ordered(other for other in known.values() if other.incident == alert.incident and alert.id not in {other.id, other.inhibited_by})),
     )  # fmt: skip
 
 
@@ -217,4 +217,4 @@ def _evidence(window: AlertEvidence, unit: str) -> tuple[str, ...]:
 def _figure(value: float, unit: str) -> str:
     if unit == "ratio":
         return f"{100.0 * value:.3g} %"
-    return f"{value:.3g} × what the objective allows" if unit == "burn_rate" else f"{value:.4g} {unit.replace('_', ' ').replace('per min', '/min')}"
+    return f"{value:.3g} × allowed" if unit == "burn_rate" else f"{value:.4g} {unit.replace('_', ' ').replace('per min', '/min')}"

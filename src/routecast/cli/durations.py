@@ -11,10 +11,10 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)")
 
 
 def lasting(ms: float) -> str:
-    """A duration in its largest unit of which there are two, or one exactly: `90 s`, `5 min`, `1 h`."""
+    """A duration in its largest unit of which there are nearly two, or one exactly: `90 s`, `5 min`, `1 h`."""
     seconds = max(0.0, ms) / 1000.0
     for length, unit in _UNITS:
-        if seconds >= 2.0 * length or (seconds >= length and not seconds % length):
+        if seconds >= 1.95 * length or (seconds >= length and not seconds % length):
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
 

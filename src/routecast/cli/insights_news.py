@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from routecast.analytics.insights.standing import concerns
-from routecast.cli.insights_screen import about, fits_of, line_of, metric_of, value_of
+from routecast.cli.insights_screen import about, direction_of, fits_of, line_of, metric_of, value_of
 from routecast.models.capacity import Capacity
 from routecast.models.insights import Alert, Change, Insight, Recommendations, Subject, Trends
 
@@ -87,7 +87,7 @@ def _change(change: Change) -> tuple[str, str]:
         return "over", f"{values}, and back again"
     if change.ended_by == "accepted":
         return "over", f"{values}: that is usual now"
-    return "worse" if change.worse else "changed", values
+    return direction_of(change), values
 
 
 def _line(at_ms: float, kind: str, who: str, what: str, level: str, said: str) -> Line:

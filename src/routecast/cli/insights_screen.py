@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from routecast.models.overview import Overview
 
 SECTIONS: Final = ("alert", "change", "trend", "recommendation", "capacity")
-_STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "declining": "red", "improving": "green"}
+_STYLES: Final = {
+    "critical": "bold red",
+    "high": "red",
+    "medium": "yellow",
+    "low": "cyan",
+    "declining": "red",
+    "improving": "green",
+    "worse": "red",
+    "better": "green",
+}
 _UNITS: Final = {"ms": ("{:,.0f} ms", 1.0), "ratio": ("{:.3g} %", 100.0), "per_min": ("{:,.4g}/min", 1.0), "score": ("{:.2f}", 1.0)}
 
 
@@ -94,7 +103,7 @@ def _changes(out: Console, found: Overview) -> None:
     _head(out, "Changes", "levels that are not the usual ones")
     rows = [
         (
-            _direction(change), about(change.subject.kind, change.subject.id), metric_of(change.metric), value_of(change.metric, change.before),
+            direction_of(change), about(change.subject.kind, change.subject.id), metric_of(change.metric), value_of(change.metric, change.before),
             value_of(change.metric, change.after), lasting(found.at_ms - change.since_ms), f"{change.n:,}",
         )
         for change in found.changes
@@ -102,8 +111,9 @@ def _changes(out: Console, found: Overview) -> None:
     out.print(_table(("", "about", "metric", "usually", "now", "for", "seen in"), rows, styled=0))
 
 
-def _direction(change: Change) -> str:
-    return "declining" if change.worse else "other" if change.metric == "throughput" else "improving"
+def direction_of(change: Change) -> str:
+    """Worse or better than usual; `other` for throughput, which is neither."""
+    return "worse" if change.worse else "other" if change.metric == "throughput" else "better"
 
 
 def moving(trends: Sequence[Trend]) -> list[Trend]:
@@ -191,7 +201,7 @@ def plain_rows(found: Overview) -> Iterator[tuple[str, ...]]:
         yield "alert", about(alert.subject.kind, alert.subject.id), alert.kind, alert.severity, f"{alert.started_ms:.0f}", line_of(alert.title)
     for change in found.changes:
         said = f"{value_of(change.metric, change.before)} → {value_of(change.metric, change.after)}"
-        yield "change", about(change.subject.kind, change.subject.id), change.metric, _direction(change), f"{change.since_ms:.0f}", said
+        yield "change", about(change.subject.kind, change.subject.id), change.metric, direction_of(change), f"{change.since_ms:.0f}", said
     for trend in moving(found.trends):
         said, since_ms = f"{value_of(trend.metric, trend.previous)} → {value_of(trend.metric, trend.current)}", trend.end_ms - trend.windows * trend.window_ms
         yield "trend", about(trend.subject.kind, trend.subject.id), trend.metric, trend.trend, f"{since_ms:.0f}", said
