@@ -22,6 +22,7 @@ from routecast.analytics.insights.alerts import Alerts
 
 WITHIN_MS = 300_000
 """Pages are to come within this."""
+_PAGING = frozenset({"high", "critical"})
 _AFTER_MS = 600_000
 """What is said so long after a trouble may still be about it."""
 
@@ -62,7 +63,7 @@ class Ours:
         """What is said of a period."""
         said = self.alerts.check(look.period, look.states)
         return [
-            Said(alert.at_ms, alert.notify, alert.kind == "response_time")
+            Said(alert.at_ms, alert.notify and alert.severity in _PAGING, alert.kind == "response_time")
             for alert in said
             if alert.state == "raised" or (alert.state == "updated" and alert.notify)
         ]

@@ -23,6 +23,7 @@ from routecast.analytics.insights.counts import Counts
 from routecast.analytics.insights.incidents import Active, Incidents, Saved, explained, loaded, saved
 from routecast.analytics.insights.judge import HIGH, Judge
 from routecast.analytics.insights.period import Period
+from routecast.analytics.insights.roster import SYSTEM
 from routecast.analytics.insights.rules import HOUR_MS, KINDS, rules_of
 from routecast.analytics.insights.silences import Match, Silences
 from routecast.analytics.insights.traffic import UsualTraffic
@@ -111,7 +112,7 @@ class Alerts:
             return []
         self._take(period, states)
         fresh, changed = self._raise(self._judge.holding(), period.subjects, states)
-        cleared = self._settle(states)
+        cleared = self._settle(period.subjects, states)
         changed |= self._explain(period.subjects)
         waking = self._wake(cleared)
         due = fresh | changed | waking
@@ -162,7 +163,7 @@ class Alerts:
         alert_id = hashlib.sha256(name.encode()).hexdigest()[:12]
         return Active(alert_id, 0, alert_id, KINDS[kind], place, subject, number, severity, started_ms=self._end_ms)
 
-    def _settle(self, states: Mapping[str, State]) -> list[Active]:
+    def _settle(self, subjects: Sequence[Subject], states: Mapping[str, State]) -> list[Active]:
         """Make alerts less severe that have calmed down, and end them where nothing is left; those that ended."""
         ended_: list[Active] = []
         alerts = list(self._active.items())
@@ -182,14 +183,14 @@ class Alerts:
                     del self._active[key]
                     ended_.append(alert)
                     if alert.severity >= HIGH:
-                        self._forgive(alert)
+                        self._forgive(alert, subjects)
         return ended_
 
-    def _forgive(self, alert: Active) -> None:
-        """Its own past, and what it did to those it explains."""
-        for other in (alert, *self._active.values()):
-            if other is alert or (other.inhibited_by == alert.id and other.kind == alert.kind):
-                self._counts.forgive(other.place, KINDS.index(alert.kind))
+    def _forgive(self, alert: Active, subjects: Sequence[Subject]) -> None:
+        """Its own past, also where it is part of the service's and the system's."""
+        own, kind = alert.subject, KINDS.index(alert.kind)
+        wider = {"target": {("service", own.service), ("system", SYSTEM.id)}, "service": {("system", SYSTEM.id)}}.get(own.kind, set())
+        self._counts.forgive(alert.place, kind, [place for place, subject in enumerate(subjects) if (subject.kind, subject.id) in wider])
 
     def _explain(self, subjects: Sequence[Subject]) -> set[str]:
         """Bring up to date who is explained by whom, and who is silenced; ids of those that changed."""

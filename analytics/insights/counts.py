@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -85,11 +86,17 @@ class Counts:
         found = self._counts[:, self._places(length_ms)].sum(axis=1).astype(float)
         return Sums(found[:, : len(KINDS)], found[:, len(KINDS) : _DURATION_MS] / PARTS, found[:, _DURATION_MS])
 
-    def forgive(self, subject: int, kind: int) -> None:
-        """Forget what was bad in the last hours, as far as slots of up to half an hour know it; longer ones keep it."""
-        self._counts[subject, : RINGS[-1].first, len(KINDS) + kind] = 0
-        if kind == KINDS.index("response_time"):
-            self._counts[subject, : RINGS[-1].first, [kind, _DURATION_MS]] = 0
+    def forgive(self, subject: int, kind: int, within: Sequence[int]) -> None:
+        """Forget what was bad in the last hours, as far as slots of up to half an hour know it, also of those `within` whom it happened.
+
+        Slots of three hours keep it. Of response times what was not bad is forgotten too: the mean does not tell them apart.
+        """
+        columns = [len(KINDS) + kind, *((kind, _DURATION_MS) if kind == KINDS.index("response_time") else ())]
+        recent = np.s_[: RINGS[-1].first, columns]
+        forgiven = self._counts[subject][recent].copy()
+        self._counts[subject][recent] = 0
+        for place in within:
+            self._counts[place][recent] = np.maximum(0, self._counts[place][recent] - forgiven)
 
     def _places(self, length_ms: int) -> list[int]:
         ring = WINDOWS[length_ms]

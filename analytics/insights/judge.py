@@ -121,7 +121,7 @@ class Judge:
         return found
 
     def lesser(self, subject: int, number: int) -> int:
-        """The most severe rule below this one that holds and has been breaking in the last five minutes too; -1: none."""
+        """The most severe rule below this one that holds, and has surely been broken in the last five minutes too; -1: none."""
         severity = SEVERITIES.index(self._rules[""][number].severity)
         recent = self.window(5 * MINUTE_MS)
         asked = np.arange(len(self._subjects)) == subject
@@ -130,7 +130,8 @@ class Judge:
             kind = KINDS.index(rule.kind)
             if rule.kind != self._rules[""][number].kind or SEVERITIES.index(rule.severity) >= severity:
                 continue
-            breaking = math.isinf(rule.share) or recent.bad[subject, kind] > rule.share * recent.n[subject, kind]
+            bad, n = recent.bad[subject, kind], recent.n[subject, kind]
+            breaking = math.isinf(rule.share) or jeffreys_lower(bad, max(0.0, n - bad), _LEVEL) > rule.share
             if breaking and self._holds(lesser, asked & self._may(rule)).any():
                 return lesser
         return -1

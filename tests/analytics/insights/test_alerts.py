@@ -62,7 +62,7 @@ class Room:
 
 def pages(said: list[Alert]) -> list[Alert]:
     """What woke somebody because it began or became worse."""
-    return [alert for alert in said if alert.notify and alert.state != "cleared"]
+    return [alert for alert in said if alert.notify and alert.state != "cleared" and alert.severity in {"high", "critical"}]
 
 
 def _row(value: Mapping[str, float] | float) -> NDArray[np.float64]:
@@ -220,6 +220,16 @@ def test_the_hour_after_an_outage_is_not_held_against_a_blip() -> None:
     room.run(3000, failing={"a": 1.0})
     room.run(900)
     assert pages(room.run(30, failing={"a": 1.0}) + room.run(900)) == []
+
+
+def test_what_a_target_did_is_not_held_against_its_service_when_it_is_over() -> None:
+    """An hour of failures of one target of four is more than the service may have in six."""
+    room = Room()
+    room.run(3600)
+    room.run(4000, n=7, failing={"a": 0.3})
+    said = room.run(7200, n=7)
+    assert pages(said) == []
+    assert {alert.state for alert in said if alert.notify} == {"cleared"}
 
 
 def test_slow_answers_are_told_by_their_mean_and_by_the_objective() -> None:

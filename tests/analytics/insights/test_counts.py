@@ -59,10 +59,22 @@ def test_what_is_forgiven_is_forgotten_up_to_hours_and_kept_for_days() -> None:
     counts = Counts()
     counts.grow(1)
     counts.update(period(T, T + 10_000, 10, 5, slow=3), NONE, NONE)
-    counts.forgive(0, 0)
+    counts.forgive(0, 0, [])
     assert [counts.window(length_ms).bad[0, 0] for length_ms in WINDOWS] == [0, 0, 0, 0, 0, 0, 5, 5]
     assert {counts.window(length_ms).n[0, 0] for length_ms in WINDOWS} == {15}
     assert {counts.window(length_ms).bad[0, 1] for length_ms in WINDOWS} == {3}
+
+
+def test_what_is_forgiven_a_part_is_forgiven_the_whole() -> None:
+    """That much, and never more than there is."""
+    counts = Counts()
+    counts.grow(1)
+    counts.update(period(T, T + 10_000, 10, 5), NONE, NONE)
+    counts.grow(2)
+    counts.forgive(1, 0, [0])
+    assert counts.window(60_000).bad[0, 0] == 5
+    counts.forgive(0, 0, [1])
+    assert counts.window(60_000).bad[:, 0].tolist() == [0, 0]
 
 
 def test_every_ring_is_as_long_as_its_longest_window_and_one_slot() -> None:
