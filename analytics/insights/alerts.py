@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routecast.analytics.checkpoint import Stateful
+from routecast.analytics.groups import SYSTEM
 from routecast.analytics.insights.alert_words import Words, ended, words_of
 from routecast.analytics.insights.counts import Counts
 from routecast.analytics.insights.incidents import Active, Incidents, Saved, explained, loaded, saved
 from routecast.analytics.insights.judge import HIGH, Judge
 from routecast.analytics.insights.period import Period
-from routecast.analytics.insights.roster import SYSTEM
 from routecast.analytics.insights.rules import HOUR_MS, KINDS, rules_of
 from routecast.analytics.insights.silences import Match, Silences
 from routecast.analytics.insights.traffic import UsualTraffic
@@ -189,8 +189,8 @@ class Alerts:
     def _forgive(self, alert: Active, subjects: Sequence[Subject]) -> None:
         """Its own past, also where it is part of the service's and the system's."""
         own, kind = alert.subject, KINDS.index(alert.kind)
-        wider = {"target": {("service", own.service), ("system", SYSTEM.id)}, "service": {("system", SYSTEM.id)}}.get(own.kind, set())
-        self._counts.forgive(alert.place, kind, [place for place, subject in enumerate(subjects) if (subject.kind, subject.id) in wider])
+        wider: dict[str, set[tuple[str, str | None]]] = {"target": {("service", own.service), ("system", SYSTEM.id)}, "service": {("system", SYSTEM.id)}}
+        self._counts.forgive(alert.place, kind, [place for place, subject in enumerate(subjects) if (subject.kind, subject.id) in wider.get(own.kind, set())])
 
     def _explain(self, subjects: Sequence[Subject]) -> set[str]:
         """Bring up to date who is explained by whom, and who is silenced; ids of those that changed."""
