@@ -56,7 +56,7 @@ class DetailsBuilder:
     """Keeps windows up to date and describes them.
 
     Everything is a function of merged rows and of the times of the updates: how events were spread over partitions, and the order
-    rows came in, leave no trace. Of 1,000 targets on 4 partitions an update takes 60 ms, the description of a window 45, a record of all 60.
+    rows came in, leave no trace. Of 1,000 targets on 4 partitions an update takes 70 ms, the description of a window 32, a record of all 8.
 
     Args:
         config: services and targets; a target that only events name is shown with the labels its events carry.
@@ -91,12 +91,12 @@ class DetailsBuilder:
         self._due: list[WindowName] = []
         self.update(0.0, Merge())
 
-    def update(self, at_ms: float, merge: Merge) -> None:
-        """Advance to `at_ms`, epoch ms: windows end with the last pane that is over.
+    def update(self, at_ms: float, merge: Merge, totals: Mapping[str, TargetTotals] | None = None) -> None:
+        """Advance to `at_ms`, epoch ms: windows end with the last pane that is over. `totals` are the merge's totals, for whoever has them.
 
-        To be called every metrics interval, and at least every minute: panes that expired in between are missing in the long windows.
+        To be called every metrics interval, and at least every minute: rows that expired in between are missing.
         """
-        totals = merge.target_totals()
+        totals = merge.target_totals() if totals is None else totals
         for name in totals:
             self.history.number_of(name)
         self.history.take(merge)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from routecast.analytics.columns import SUMS, Columns, Ints, columns_of
+from routecast.analytics.columns import Columns, Ints, columns_of
 from routecast.analytics.concurrency import MINUTE_MS, Concurrency, flows_of
 from routecast.analytics.merge import Merge
 from routecast.analytics.parts import ClosedParts, Moving, Pane, Row, summed
@@ -26,7 +26,6 @@ PART_MS: Final = 300_000
 HOUR_MS: Final = 3_600_000
 CLOSED_MS: Final = 540_000
 """Age at which a minute is closed, from its beginning: its panes are kept until then."""
-_OPEN: Final = SUMS.index("open")
 
 LENGTHS_MS: Final[dict[WindowName, int]] = {"10s": 10_000, "1m": 60_000, "5m": 300_000, "1h": HOUR_MS, "24h": 24 * HOUR_MS}
 _RESOLUTION_MS: Final[dict[WindowName, int]] = {"10s": PANE_MS, "1m": PANE_MS, "5m": PANE_MS, "1h": PART_MS, "24h": HOUR_MS}
@@ -97,8 +96,8 @@ class History:
     def _open(self) -> Ints:
         open_ = np.zeros(len(self.numbers), np.int64)
         for pane_ms in self._kept:
-            for columns in self._panes[pane_ms].columns:
-                open_[columns.numbers] += columns.sums[:, _OPEN]
+            found = self._panes[pane_ms].open
+            open_[: len(found)] += found
         return open_
 
     def concurrency(self) -> Concurrency:

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from routecast.analytics.columns import HIGHS, LOWS, NO_LOW, Columns, Ints
+from routecast.analytics.columns import HIGHS, LOWS, NO_LOW, SUMS, Columns, Ints
 from routecast.analytics.concurrency import Flows
 from routecast.analytics.merge import PaneKey
 from routecast.analytics.window import WindowStats
 from routecast.models.rows import SLOTS
 
+_OPEN: Final = SUMS.index("open")
 _LOOSE: Final = 5
 """Columns of a part that are kept apart; more are made one."""
 
@@ -31,18 +32,19 @@ class Row(NamedTuple):
 class Pane:
     """The rows of ten seconds, and what they say together."""
 
-    __slots__ = ("_extremes", "_flows", "rows")
+    __slots__ = ("_extremes", "_flows", "_open", "rows")
 
     def __init__(self) -> None:
         self.rows: dict[PaneKey, Row] = {}
         self._extremes: tuple[Ints, Ints] | None = None
         self._flows: Flows | None = None
+        self._open: Ints | None = None
 
     def put(self, key: PaneKey, row: Row) -> Row | None:
         """Take a row; the one that it replaces."""
         old = self.rows.get(key)
         self.rows[key] = row
-        self._extremes = self._flows = None
+        self._extremes = self._flows = self._open = None
         return old
 
     @property
@@ -56,6 +58,15 @@ class Pane:
         if self._extremes is None:
             self._extremes = _extremes(self.columns, max((_known(columns) for columns in self.columns), default=0))
         return self._extremes
+
+    @property
+    def open(self) -> Ints:
+        """Requests that started here and have not ended, of every target up to the last that it names."""
+        if self._open is None:
+            self._open = np.zeros(max((_known(columns) for columns in self.columns), default=0), np.int64)
+            for columns in self.columns:
+                self._open[columns.numbers] += columns.sums[:, _OPEN]
+        return self._open
 
     @property
     def flows(self) -> Flows:

@@ -22,6 +22,7 @@ import peers
 import sink
 import sketch
 import study_worlds
+import windows
 
 SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "decision": lambda: [*core.decisions(), *day.decisions()],
@@ -30,6 +31,7 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "reporting": core.reporting,
     "breaker": choosing.breaker,
     "fold, merge, snapshot": core.folding,
+    "windows": windows.rows,
     "memory": core.memory,
     "insights": insights.rows,
     "fleet": core.fleet,

@@ -235,7 +235,7 @@ class Leader:
         detailed = abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS  # an earlier leader's clock may have run ahead
         if detailed:
             self._details_ms = now_ms - now_ms % self._metrics_ms
-            self.windows.update(now_ms, self.merge)
+            self.windows.update(now_ms, self.merge, self._totals)
         tick = Tick(self._term, self._seq, now_ms, self.merge.routers(now_ms))
         snapshots = [Message(SCORES, service.encode(), self._snapshot(analyst, tick)) for service, analyst in self._analysts.items()]
         record = TickRecord(

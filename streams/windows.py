@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from routecast.analytics.closing import Closing
@@ -11,7 +11,7 @@ from routecast.analytics.details import DetailsBuilder
 from routecast.analytics.merge import Merge
 from routecast.models.config import Config
 from routecast.models.metrics import WindowRecord
-from routecast.models.rows import KEPT_MS, PANE_MS
+from routecast.models.rows import KEPT_MS, PANE_MS, TargetTotals
 from routecast.streams.topics import DETAILS, METRICS, Topic
 
 _AT_ONCE: Final = 600
@@ -42,9 +42,9 @@ class Windows:
         self._undescribed = False
         self._at_ms = now_ms
 
-    def update(self, now_ms: float, merge: Merge) -> None:
-        """Let windows end with the last pane that is over."""
-        self.builder.update(now_ms, merge)
+    def update(self, now_ms: float, merge: Merge, totals: Mapping[str, TargetTotals] | None = None) -> None:
+        """Let windows end with the last pane that is over. `totals` are the merge's, for whoever has them."""
+        self.builder.update(now_ms, merge, totals)
         self._closing.look()
         self._undescribed = True
 
