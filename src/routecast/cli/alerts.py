@@ -11,7 +11,7 @@ import typer
 
 from routecast.cli.durations import lasting
 from routecast.cli.insights_screen import alert_table, colours, line_of, note_of
-from routecast.cli.kafka import File, Json, Plain, Url, ask, configured
+from routecast.cli.kafka import READ_S, File, Json, Plain, Url, ask, configured
 from routecast.cli.render import complain, form, show, show_json, show_rows
 from routecast.cli.silences import silence, silences, unsilence
 from routecast.cli.targets import USAGE, warn_of_silence
@@ -131,7 +131,7 @@ def _said(config: Path | None, kafka: str | None) -> tuple[Config, Said, float]:
     from routecast.streams.insights_log import said  # noqa: PLC0415
 
     loaded, now_ms = configured(config, kafka), SystemClock().now_ms()
-    return loaded, ask(loaded.kafka, said(loaded, now_ms)), now_ms
+    return loaded, ask(loaded.kafka, said(loaded, now_ms), within_s=READ_S), now_ms
 
 
 def _alerts(found: Said, *, every: bool, service: str | None) -> list[Alert]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routecast.cli.insights_screen import SECTIONS, plain_rows, print_overview
-from routecast.cli.kafka import File, Json, Plain, Url, ask, configured
+from routecast.cli.kafka import READ_S, File, Json, Plain, Url, ask, configured
 from routecast.cli.render import complain, show_json, show_rows
 from routecast.cli.targets import USAGE, warn_of_silence
 
@@ -37,7 +37,7 @@ def insights(
 
     kinds = _kinds(kind)
     loaded, now_ms = configured(config, kafka), SystemClock().now_ms()
-    found = ask(loaded.kafka, said(loaded, now_ms))
+    found = ask(loaded.kafka, said(loaded, now_ms), within_s=READ_S)
     overview = _overview(loaded, found, now_ms, service, kinds)
     warn_of_silence(loaded, found.snapshots)
     if found.unreadable:

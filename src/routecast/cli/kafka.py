@@ -18,6 +18,8 @@ Result = TypeVar("Result")
 
 ANSWER_S = 9.5
 """Longest wait for brokers that do not answer, or not for long."""
+READ_S = 60.0
+"""Longest time for reading a topic from its beginning."""
 
 File = Annotated[Path | None, typer.Option("--config", help="The file; ./routecast.toml by default.")]
 Url = Annotated[str | None, typer.Option("--kafka", help="kafka://host:9092[,host:9092…]; [kafka] of the configuration by default.")]

@@ -10,7 +10,7 @@ import typer
 
 from routecast.cli.durations import lasting, seconds_of
 from routecast.cli.insights_screen import line_of
-from routecast.cli.kafka import File, Json, Plain, Url, ask, configured
+from routecast.cli.kafka import READ_S, File, Json, Plain, Url, ask, configured
 from routecast.cli.render import complain, form, show, show_json, show_rows
 from routecast.cli.targets import USAGE, Wait
 
@@ -130,7 +130,7 @@ def _meant(what: list[str] | None, config: Any, kafka: str | None, known: list[s
     if not what:
         raise typer.BadParameter("say what to silence: a kind, an alert or a subject")
     loaded, now_ms = configured(config, kafka), SystemClock().now_ms()
-    return loaded, _read(what, loaded, ask(loaded.kafka, said(loaded, now_ms)), known or []), now_ms
+    return loaded, _read(what, loaded, ask(loaded.kafka, said(loaded, now_ms), within_s=READ_S), known or []), now_ms
 
 
 def _read(what: list[str], loaded: Config, found: Said, more: list[str]) -> list[Meant]:
