@@ -51,8 +51,7 @@ Key = tuple[str, str, str]
 class Alerts:
     """Alerts of targets, services and the system; advanced only by periods.
 
-    Delivery: (id, version) names what was said. A leader that takes over says again what its predecessor said after the checkpoint, under the
-    same names where it sees the same periods; `adopt` takes over what it finds said already, so that nobody is woken twice.
+    Delivery: (id, version) names what was said. A leader that takes over from a checkpoint made after it was said goes on with it.
 
     Args:
         config: objectives and thresholds.
@@ -89,20 +88,6 @@ class Alerts:
     def saved(self, alerts: Sequence[Saved]) -> None:
         self._active = {_key(alert): alert for alert in map(loaded, alerts)}
 
-    def adopt(self, said: Alert) -> None:
-        """Take over an alert that a predecessor said after the checkpoint."""
-        key = (said.subject.kind, said.subject.id, said.kind)
-        known = self._active.get(key)
-        if known and (known.id != said.id or known.version >= said.version) and known.started_ms >= said.started_ms:
-            return
-        if said.state == "cleared":
-            self._active.pop(key, None)
-        else:
-            self._active[key] = self._adopted(said)
-        if said.notify:
-            self._woken[said.incident] = SEVERITIES.index(said.severity)
-        self._forget_incidents()
-
     def check(self, period: Period, states: Mapping[str, State]) -> list[Alert]:
         """What is to be said after this period; `states` by target id. A period that does not end after the last one says nothing.
 
@@ -131,9 +116,6 @@ class Alerts:
             part.grow(len(period.subjects))
         self._counts.update(period, *self._traffic.update(period, _expected(period.subjects, states)))
         self._judge.update(period, states)
-        places = {(subject.kind, subject.id): place for place, subject in enumerate(period.subjects)} if self._active else {}
-        for alert in self._active.values():  # one that was adopted does not know its place yet
-            alert.place = places[alert.subject.kind, alert.subject.id]
 
     def _raise(self, holding: Ints, subjects: Sequence[Subject], states: Mapping[str, State]) -> tuple[set[str], set[str]]:
         """Begin alerts and make others more severe; ids of both."""
@@ -250,18 +232,6 @@ class Alerts:
             silenced_until_ms=alert.silenced_until_ms or None,
             evidence=words.evidence,
         )
-
-    def _adopted(self, said: Alert) -> Active:
-        rules = self._rules.get(said.subject.service or "", self._rules[""])
-        number = next(n for n, rule in enumerate(rules) if (rule.kind, rule.severity, rule.rule) == (said.kind, said.severity, said.rule))
-        return Active(
-            said.id, said.version, said.incident, said.kind, 0, said.subject, number, SEVERITIES.index(said.severity), said.started_ms,
-            said_ms=said.at_ms, inhibited_by=said.inhibited_by, silenced_until_ms=said.silenced_until_ms or 0.0,
-        )  # fmt: skip
-
-    def _forget_incidents(self) -> None:
-        going_on = {alert.incident for alert in self._active.values()}
-        self._woken = {incident: severity for incident, severity in self._woken.items() if incident in going_on}
 
 
 def _key(alert: Active) -> Key:

@@ -326,31 +326,6 @@ def test_a_new_leader_continues_every_alert(data: st.DataObject) -> None:
         assert [pack(state_of(part)) for part in heir.alerts.parts.values()] == [pack(state_of(part)) for part in room.alerts.parts.values()]
 
 
-def test_a_leader_with_an_old_checkpoint_adopts_what_was_said_since() -> None:
-    """It would find the outage anew, under another id, and wake somebody again."""
-    room = Room()
-    room.run(1800)
-    heir = room.successor()
-    said = room.run(600, failing={"b": 1.0})
-    for alert in said:
-        heir.alerts.adopt(alert)
-    assert pages(heir.run(600, failing={"b": 1.0})) == []
-    over = [alert for alert in heir.run(1200) if alert.notify]
-    assert [(alert.id, alert.state) for alert in over] == [(pages(said)[0].id, "cleared")]
-
-
-def test_a_leader_does_not_adopt_what_it_knows_better() -> None:
-    """Old records leave what is active alone, and ended ones end it."""
-    room = Room()
-    room.run(1800)
-    said = [alert for alert in room.run(1800, failing={"b": 1.0}) if alert.subject.id == "b"]
-    room.alerts.adopt(said[0])
-    state = state_of(room.alerts)
-    assert [alert["version"] for alert in state["saved"] if alert["subject"]["id"] == "b"] == [said[-1].version]
-    room.alerts.adopt(said[-1].model_copy(update={"state": "cleared", "version": said[-1].version + 1}))
-    assert "b" not in {alert["subject"]["id"] for alert in state_of(room.alerts)["saved"]}
-
-
 def test_the_state_does_not_grow() -> None:
     """Four days with an incident in each leave the arrays as large as the first hour."""
 
