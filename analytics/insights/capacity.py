@@ -20,7 +20,7 @@ from routecast.analytics.insights.replayed import Arrivals, Replayed, arrivals_o
 from routecast.analytics.insights.scale import LoadTrend, load_trend, scale_hint
 from routecast.analytics.insights.service_law import TargetFit
 from routecast.analytics.insights.sustainable import Found, P, Search, Told, found
-from routecast.analytics.insights.target_fit import LEAST_ANSWERS, fit_target, work_ms
+from routecast.analytics.insights.target_fit import LEAST_ANSWERS, agreed, fit_target, work_ms
 from routecast.models.capacity import Capacity, ScaleHint, TargetCapacity
 from routecast.models.config import TargetConfig
 
@@ -68,6 +68,7 @@ def evidence_of(
             tell(_FITTED_SHARE * (number + 1) / len(attempts.names))
     if not fits:
         return f"no target has the {LEAST_ANSWERS} answers that its fit needs: record for longer"
+    fits = agreed(fits)
     arrivals = arrivals_of(attempts, fits, seed)
     return Evidence(tuple(fits), arrivals.newest(requests), load_trend(arrivals.at_ms), tuple(unknown), _waited_p95_ms(attempts, fits))
 
@@ -145,7 +146,7 @@ def _alone_ms(fit: TargetFit, arrivals: Arrivals) -> float:
 def _reason(evidence: Evidence) -> str:
     said: list[str] = []
     if free := [fit.target for fit in evidence.fits if not fit.bounded]:
-        said.append(f"no bound was seen at {', '.join(free)}: at most three times what was open there at once is taken for one")
+        said.append(f"no bound was seen at {', '.join(free)}: up to 1.6 times what was open there at once is taken for one")
     if evidence.unknown:
         said.append(f"{', '.join(evidence.unknown)}: fewer than {LEAST_ANSWERS} answers, counted for nothing")
     return "; ".join(said)

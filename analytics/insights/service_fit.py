@@ -35,7 +35,7 @@ _KNEES, _SLOPES = 8, 10
 _COARSE_CALLS = 700
 _STEPS = (1.8, 1.3)
 _BOUNDS = 8
-_STEP, _BEYOND = 0.2, math.log(3.0)
+_STEP, _BEYOND = 0.2, math.log(1.6)
 _ALL = slice(None)
 _ALIKE = 10.0
 """Laws whose ln likelihood is lower by more are left out."""
@@ -187,7 +187,7 @@ def _kept(likely: Likely) -> Likely:
 
 
 def _ln_prior(laws: Floats) -> Floats:
-    """Any size of the bound is as likely as any other, to three times what was seen; that nothing slows down as likely as that something does."""
+    """Any size of the bound is as likely as any other, to 1.6 times what was seen; that nothing slows down as likely as that something does."""
     bounds, place, laws_of = np.unique(laws[:, 0], return_inverse=True, return_counts=True)
     ln_bounds = np.log(bounds[np.isfinite(bounds)])
     widths = np.gradient(ln_bounds) if len(ln_bounds) > 1 else np.full(len(ln_bounds), _STEP)

@@ -9,6 +9,7 @@ which is too little.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -31,7 +32,7 @@ _REPORTED = 0.9
 _IRLS = 4
 _CAUTION = 0.5
 """What the likelihood counts for: bursts, clocks and odd spreads make calls tell less than independent lognormal ones."""
-_BEYOND = 3.0
+_BEYOND = 1.6
 """Where no bound was seen, it is anywhere, in the logarithm, from the most that was open to so many times that."""
 
 
@@ -111,8 +112,23 @@ def _regressed(work_ms: Floats, tokens: Floats) -> Work:
     return Work(max(fixed, 1e-3 * float(work_ms.mean())), per_input, per_output)
 
 
+def agreed(fits: Sequence[TargetFit]) -> list[TargetFit]:
+    """The same fits, each told what the others of its service say: whether answers slow down together is seldom a matter of one target.
+
+    Empirical Bayes: the laws with a slope, and those without, get as much prior as they have on average, counted with one target of each kind.
+    """
+    slowing = (1.0 + sum(float(fit.weights[fit.laws[:, 2] > 0].sum()) for fit in fits)) / (2.0 + len(fits))
+    return [_reweighted(fit, np.where(fit.laws[:, 2] > 0, slowing, 1.0 - slowing)) for fit in fits]
+
+
+def _reweighted(fit: TargetFit, factors: Floats) -> TargetFit:
+    weights = fit.weights * factors
+    likely = Law(*fit.laws[int(np.argmax(weights))].tolist())
+    return replace(fit, weights=weights / weights.sum(), law=usable(likely, fit.capacity, fit.seen))
+
+
 def usable(law: Law, capacity: float, seen: int, beyond: float = 0.5) -> Law:
-    """The law within a configured capacity and with a bound: where it has none near what was seen, one between `seen` and three times that.
+    """The law within a configured capacity and with a bound: where it has none near what was seen, one between `seen` and 1.6 times that.
 
     `beyond`, 0..1, says where in the logarithm.
     """
