@@ -166,7 +166,7 @@ class Leader:
             self._switch(word)
         elif word.action in {"silence", "unsilence"}:
             until_ms = float(word.until_ms or 0.0) if word.action == "silence" else 0.0
-            self._insights.alerts.silence(Match(word.alert, word.subject or None, word.severity), until_ms)
+            self._insights.alerts.silence(Match.of(word), until_ms)
         elif word.weight is None:
             self._weights.pop(word.target, None)
         else:

@@ -239,8 +239,6 @@ def _key(alert: Active) -> Key:
 
 
 def _expected(subjects: Sequence[Subject], states: Mapping[str, State]) -> Flags:
-    """Who is to have traffic: targets that are in service, services with one of them, the system."""
-    serving = {subject.id for subject in subjects if subject.kind == "target" and states.get(subject.id, "ok") in {"ok", "degraded", "unknown"}}
-    services = {subject.service for subject in subjects if subject.kind == "target" and subject.id in serving}
-    wanted: dict[str, set[str] | set[str | None]] = {"target": serving, "service": services, "system": {subject.id for subject in subjects if serving}}
-    return np.array([subject.id in wanted.get(subject.kind, set()) for subject in subjects], bool)
+    """Who is to have traffic: services with a target that is in service, and the system. How much a single target has is the work of routers."""
+    serving = {subject.service for subject in subjects if subject.kind == "target" and states.get(subject.id, "ok") in {"ok", "degraded", "unknown"}}
+    return np.array([subject.id in serving if subject.kind == "service" else subject.kind == "system" and bool(serving) for subject in subjects], bool)
