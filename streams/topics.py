@@ -69,7 +69,9 @@ SPECS: Final[Mapping[Topic, TopicSpec]] = {
     "scores": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
     "details": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_MINUTE, **_LARGE)),
     "metrics": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE), partitions=3),
-    "insights": TopicSpec(partitioned=False, configs=_compacted(lag_ms=60 * _MINUTE, **_LARGE) | {"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY)}),
+    "insights": TopicSpec(
+        partitioned=False, configs=_compacted(lag_ms=60 * _MINUTE, **_LARGE) | {"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY)}
+    ),
     "state": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_DAY, **_LARGE)),
     "deadletter": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
 }

@@ -45,7 +45,9 @@ def test_missing_topics_are_made_as_specified(kafka: Kafka, run: Run) -> None:
     settings = kafka.model_copy(update={"partitions": 3})
     assert run(create_topics(settings)) == [f"{kafka.prefix}{topic}" for topic in ALL]
     states = run(topics(settings))
-    assert {state.topic: (state.partitions, state.replication) for state in states} == {topic: (3 if SPECS[topic].partitioned else SPECS[topic].partitions, 1) for topic in ALL}
+    assert {state.topic: (state.partitions, state.replication) for state in states} == {
+        topic: (3 if SPECS[topic].partitioned else SPECS[topic].partitions, 1) for topic in ALL
+    }
     assert [(dict(state.settings), state.differences) for state in states] == [(dict(SPECS[topic].configs), ()) for topic in ALL]
 
 

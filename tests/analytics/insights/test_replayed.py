@@ -109,7 +109,9 @@ def test_requests_keep_their_rank_not_their_wait() -> None:
     work_ms, n = np.array([50.0, 20.0, 90.0, 10.0, 40.0, 80.0, 30.0, 70.0, 60.0, 100.0]), 10
     end_ms = np.cumsum(work_ms)
     unknown = np.full(n, math.nan)
-    seen = Attempts(("a",), np.zeros(n, np.int64), np.arange(n, dtype=np.float64) / 1e3, end_ms, np.full(n, OK), np.ones(n, np.bool_), unknown, unknown, unknown)
+    seen = Attempts(
+        ("a",), np.zeros(n, np.int64), np.arange(n, dtype=np.float64) / 1e3, end_ms, np.full(n, OK), np.ones(n, np.bool_), unknown, unknown, unknown
+    )
     found = arrivals_of(seen, [fit(slots=1.0)])
     assert found.rank.tolist() == pytest.approx(((np.argsort(np.argsort(work_ms)) + 0.5) / n).tolist())
 
@@ -118,7 +120,9 @@ def test_tokens_that_nobody_reported_are_those_of_another_request() -> None:
     """Never a mean, which no request has."""
     n = 20
     tokens, unknown = np.where(np.arange(n) % 2, 7.0, math.nan), np.full(n, math.nan)
-    seen = Attempts(("a",), np.zeros(n, np.int64), np.arange(n, dtype=np.float64) * 1e3, np.full(n, 5.0), np.full(n, OK), np.ones(n, np.bool_), unknown, tokens, unknown)
+    seen = Attempts(
+        ("a",), np.zeros(n, np.int64), np.arange(n, dtype=np.float64) * 1e3, np.full(n, 5.0), np.full(n, OK), np.ones(n, np.bool_), unknown, tokens, unknown
+    )
     found = arrivals_of(seen, [fit()])
     assert set(found.output_tokens.tolist()) == {7.0}
     assert set(found.input_tokens.tolist()) == {0.0}

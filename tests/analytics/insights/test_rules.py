@@ -4,7 +4,7 @@ import pytest
 
 from routecast.analytics.insights.rules import rules_of
 from routecast.models.config import Config
-from routecast.models.insights import SEVERITIES
+from routecast.models.severity import SEVERITIES
 
 TARGET = {"id": "a", "provider": "p", "model": "m"}
 CONFIG = Config.model_validate(
