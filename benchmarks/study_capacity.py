@@ -223,6 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the study and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="stretches and sets of targets for each law and trace (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed: constants were chosen on 0 to 2 (default: %(default)s)")
     parser.add_argument("--laws", nargs="+", choices=list(LAWS), default=list(LAWS), help="default: all")
     parser.add_argument("--traces", nargs="+", choices=["azure", "mooncake"], default=["azure", "mooncake"], help="default: both")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
@@ -231,8 +232,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if recorded(trace) is None:
             raise SystemExit(f"{trace}: set ROUTECAST_TRACES to the folder with its trace")
     rows: list[Row] = []
+    seeds = range(options.first, options.first + options.seeds)
     with ProcessPoolExecutor(options.jobs) as pool:
-        work = [pool.submit(measure, law, trace, seed) for law in options.laws for trace in options.traces for seed in range(options.seeds)]
+        work = [pool.submit(measure, law, trace, seed) for law in options.laws for trace in options.traces for seed in seeds]
         for done in as_completed(work):
             rows.append(done.result())
             print(f"[{len(rows)}/{len(work)}] {rows[-1].law} {rows[-1].trace} seed {rows[-1].seed}", file=sys.stderr, flush=True)
