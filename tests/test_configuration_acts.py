@@ -137,6 +137,7 @@ INERT: list[tuple[str, Any]] = [
     ("thresholds.quality", {"minimum": 0.1, "target": 0.2}),
     ("alerts", {"webhook_file": "x", "timeout_ms": 500.0}),
     ("intervals.analysis_ms", 2000.0),
+    ("planning", {"enabled": False, "wait_p95_ms": 100.0}),
     ("intervals.alert_check_ms", 2000.0),
     ("kafka", {"bootstrap": "elsewhere:1", "prefix": "x.", "partitions": 7, "replication": 3, "session_timeout_ms": 9000}),
     ("kafka", {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "u", "password_file": "f", "ca_file": "c"}),

@@ -18,6 +18,8 @@ from routecast.models.planning import PlanningInput
 from routecast.models.snapshot import RoutingSnapshot
 
 _METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
+_IDLE_MS: Final = 60_000.0
+"""Nothing is planned of a service to which nothing has come for so long."""
 
 
 class Outlook:
@@ -67,7 +69,7 @@ class Outlook:
     def planning_input(self, analyst: ServiceAnalyst, snapshot: RoutingSnapshot, builder: DetailsBuilder, insights: Insights) -> PlanningInput | None:
         """What a plan of a service is made from; None while nothing arrives and there is nothing to take back."""
         arrivals = analyst.observed.arrived.until(snapshot.at_ms)
-        idle = not arrivals or snapshot.at_ms - arrivals[-1][0] > self._config.intervals.analysis_ms
+        idle = not arrivals or snapshot.at_ms - arrivals[-1][0] > max(_IDLE_MS, self._config.intervals.analysis_ms)
         if analyst.plan is None or (idle and (arrivals or not self._advice.of(analyst.service))):
             return None
         history = builder.history

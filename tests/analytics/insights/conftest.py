@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from routecast.analytics.insights.attempts import OK, Attempts
 from routecast.analytics.servers import Server
 from routecast.analytics.simulator import EventQueue
 from routecast.models.events import Outcome
+from routecast.models.planning import PlannedTarget, PlanningInput
 
 Floats = NDArray[np.float64]
 
@@ -68,3 +69,22 @@ def traffic() -> Callable[..., tuple[Floats, Floats]]:
         return gaps_ms * (1000.0 / per_s / gaps_ms.mean()), 1000.0 * np.exp(rng.normal(-sigma * sigma / 2, sigma, n))
 
     return drawn
+
+
+@pytest.fixture
+def planning() -> Callable[..., PlanningInput]:
+    """What a leader knows of three equal targets of eight slots and a second, over two minutes; `targets` differ as they say."""
+
+    def known(per_s: float = 6.0, targets: Mapping[str, Mapping[str, object]] | None = None, **more: object) -> PlanningInput:
+        start_ms, slots = 1_700_000_000_000, 240
+        arrived = np.random.default_rng(1).poisson(per_s / 2, slots).tolist()
+        plain: dict[str, Any] = {
+            "state": "ok", "model": "m", "capacity": 8.0, "service_s": 1.0, "mean_s": 1.0, "sigma": 0.6, "n": 1000.0, "attempts": 500, "share": 1 / 3,
+            "score": 0.8, "quality": 0.93, "quality_n": 200, "usd": 0.01,
+        }  # fmt: skip
+        rows = tuple(PlannedTarget(**{"id": name, "provider": f"p-{name}", **plain, **(targets or {}).get(name, {})}) for name in "abc")
+        figures: dict[str, Any] = {"limit_ms": 500.0, "quality_minimum": 0.7, "quality_target": 0.9, **more}
+        slot_ms = tuple(range(start_ms, start_ms + slots * 500, 500))
+        return PlanningInput(service="chat", at_ms=start_ms + 500.0 * slots, targets=rows, slot_ms=slot_ms, arrived=tuple(arrived), **figures)
+
+    return known
