@@ -193,7 +193,7 @@ def _cycle(n_targets: int, fold: PartitionFold) -> list[Row]:
     builder = DetailsBuilder(config)
     at = time.perf_counter()
     builder.update(START_MS + 30_000, merge)
-    builder.details("chat", 1, 1)
+    builder.record("chat", 1, 1)
     detailed_ms = (time.perf_counter() - at) * 1000
     return [
         Row(
