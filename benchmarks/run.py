@@ -19,6 +19,7 @@ import kafka_latency
 import kafka_trips
 import limits
 import peers
+import planning
 import sink
 import sketch
 import study_worlds
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "rate limits": limits.rows,
     "overflow": calling.overflow,
     "capacity": capacity.rows,
+    "planning": planning.rows,
     "sink": sink.rows,
     "sketch": lambda: [core.Row(*row) for row in sketch.rows()],
 }

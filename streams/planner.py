@@ -1,6 +1,6 @@
 """When plans are made: every `analysis_ms`, one service after the other, each in a process of its own, while the leader goes on.
 
-A round that takes long is followed by a rest, so that over time plans take a tenth of a core. What fails is a warning; the next round tries again.
+A round that takes long is followed by a rest, so that plans take a fifth of a core at most. What fails is a warning; the next round tries again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from routecast.models.planning import PlanningInput
 from routecast.streams.clock import Clock
 from routecast.streams.planning import Child
 
-REST: Final = 9.0
+REST: Final = 4.0
 """Times that a round took, to rest from it."""
 _STOP_S = 2.0
 

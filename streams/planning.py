@@ -20,7 +20,7 @@ from routecast.models.errors import DecodeError, Unreachable
 from routecast.models.insights import Insight, Recommendations, decode_insight, encode_insight
 from routecast.models.planning import PlanningInput, decode_planning, encode_planning
 
-LONGEST_S: Final = 120.0
+LONGEST_S: Final = 300.0
 """A plan that takes longer is given up."""
 COMMAND: Final = (sys.executable or "python3", "-P", "-m", "routecast.streams.planning")
 _MOST_BYTES: Final = 16 << 20

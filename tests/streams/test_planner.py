@@ -115,7 +115,7 @@ def test_it_can_be_switched_off() -> None:
 
 
 def test_a_long_round_is_followed_by_a_long_rest(eventually: Callable[..., None]) -> None:
-    """A plan that takes a minute is made every ten."""
+    """A plan that takes a minute is made every five."""
     clock, leader = Watch(), Leader("mail")
     planner = Planner(CONFIG, clock)
     clock.s += 60.0
