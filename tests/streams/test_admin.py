@@ -127,6 +127,14 @@ def test_a_second_partition_of_a_topic_that_has_one_is_a_difference(kafka: Kafka
     assert f"--delete --topic {kafka.prefix}control" in found.mend
 
 
+def test_closed_windows_in_too_few_partitions_are_told(kafka: Kafka, run: Run) -> None:
+    """A topic that was made before there was a partition for each length can be mended without losing anything."""
+    run(_make(kafka, "metrics", 1, dict(SPECS["metrics"].configs)))
+    (found,) = _of(run(topics(kafka)), "metrics").differences
+    assert found.what == "has 1 partitions, not 3"
+    assert found.mend == f"kafka-topics.sh --bootstrap-server {kafka.bootstrap} --alter --topic {kafka.prefix}metrics --partitions 3"
+
+
 def test_fewer_copies_than_configured_are_a_difference(kafka: Kafka, run: Run) -> None:
     """A topic made before the cluster grew."""
     run(create_topics(kafka))
