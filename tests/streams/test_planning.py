@@ -23,7 +23,9 @@ PLANNING = PlanningInput(
     service="chat", at_ms=60_000.0, policy="round_robin", limit_ms=500.0, quality_minimum=0.7, quality_target=0.9, targets=TARGETS,
     slot_ms=tuple(range(0, 60_000, 500)), arrived=(3,) * 120,
 )  # fmt: skip
-LONG = PlanningInput(**{name: getattr(PLANNING, name) for name in PLANNING.__struct_fields__} | {"arrived": (300,) * 120})
+MANY = tuple(PlannedTarget(id=f"t{i}", state="ok", capacity=8.0, service_s=1.0, sigma=0.5, n=500.0) for i in range(400))
+LONG = PlanningInput(**{name: getattr(PLANNING, name) for name in PLANNING.__struct_fields__} | {"arrived": (300,) * 120, "targets": MANY})
+"""Half a minute of computing."""
 
 
 def saying(program: str) -> tuple[str, ...]:
@@ -118,7 +120,7 @@ child.wait()
         caller.stdin.flush()
         pid = int(caller.stdout.readline())
         caller.send_signal(signal.SIGKILL)
-        eventually(lambda: not _alive(pid), within_s=20.0)
+        eventually(lambda: not _alive(pid), within_s=8.0)
 
 
 def _alive(pid: int) -> bool:
