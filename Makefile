@@ -18,8 +18,8 @@ $(READY): requirements-dev.txt pyproject.toml
 demo: $(READY) ## a fleet on recorded traffic, six policies compared; ARGS="--seed 2 --json"
 	@$(BIN)/routecast demo $(ARGS)
 
-test: $(READY) ## all tests, with coverage; ARGS="-k fold"
-	$(BIN)/python -m pytest --cov --cov-report=term -q $(ARGS)
+test: $(READY) ## all tests in two processes, with coverage; ARGS="-k fold", ARGS="-n 0"
+	$(BIN)/python -m pytest --cov --cov-report=term -q -n 2 --dist loadfile $(ARGS)
 
 check: $(READY) ## ruff, mypy, pyright, import-linter
 	$(BIN)/ruff check .
