@@ -40,7 +40,7 @@ def test_list_shows_partitions_copies_records_and_settings(routecast: Command, k
     assert (shown.returncode, shown.stderr) == (0, "")
     rows = {row[0].removeprefix(kafka.prefix): row[1:] for row in (line.split("\t") for line in shown.stdout.splitlines())}
     assert rows["panes"] == ["4", "1", "0", "compact, lag 10 min, ≤ 8 MiB, LogAppendTime", "ok"]
-    assert rows["insights"] == ["1", "1", "0", "compact,delete, kept 30 d, lag 1 d, ≤ 8 MiB, LogAppendTime", "ok"]
+    assert rows["insights"] == ["1", "1", "0", "compact,delete, kept 30 d, lag 1 h, ≤ 8 MiB, LogAppendTime", "ok"]
     states = {state["topic"]: state for state in json.loads(routecast("topics", "list", "--json").stdout)["topics"]}
     assert states["panes"]["settings"]["min.compaction.lag.ms"] == "600000"
 
