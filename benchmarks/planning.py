@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 from core import Row, configuration, traffic
 
 from routecast.analytics.fold import PartitionFold
@@ -41,7 +42,7 @@ def _troubled(n: int) -> PlanningInput:
         "service_s": 1.0, "mean_s": 1.2, "usd": 0.01,
     }  # fmt: skip
     targets = [
-        PlannedTarget(**{"id": f"target-{i:03}", **plain, "capacity": float(luck.randint(4, 20)), **troubles[i % 15]})
+        msgspec.convert({"id": f"target-{i:03}", **plain, "capacity": float(luck.randint(4, 20)), **troubles[i % 15]}, PlannedTarget)
         for i in range(n)
     ]  # fmt: skip
     slot_ms = tuple(range(0, 600_000, 500))
@@ -66,7 +67,7 @@ def _asked(n: int) -> Row:
         router = fleet.router(i % 4)
         fleet.queue.after(luck.lognormvariate(6, 0.5), partial(router.start(router.choose()).finish, "ok"))
         fleet.advance_to(fleet.now_ms + 60_000.0 / (20 * n))
-    times_ms: list[float] = []
+    times_ms, size = list[float](), 0
     for _ in range(9):
         began_s = time.process_time()
         planning = fleet.pipeline.leader.planning_input("chat")

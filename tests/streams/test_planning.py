@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 
 from routecast.analytics.insights.planning import plan
 from routecast.models.errors import Unreachable
@@ -24,7 +25,7 @@ PLANNING = PlanningInput(
     slot_ms=tuple(range(0, 60_000, 500)), arrived=(3,) * 120,
 )  # fmt: skip
 MANY = tuple(PlannedTarget(id=f"t{i}", state="ok", capacity=8.0, service_s=1.0, sigma=0.5, n=500.0) for i in range(400))
-LONG = PlanningInput(**{name: getattr(PLANNING, name) for name in PLANNING.__struct_fields__} | {"arrived": (300,) * 120, "targets": MANY})
+LONG = structs.replace(PLANNING, arrived=(300,) * 120, targets=MANY)
 """Half a minute of computing."""
 
 

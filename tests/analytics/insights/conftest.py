@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def planning() -> Callable[..., PlanningInput]:
             "state": "ok", "model": "m", "capacity": 8.0, "service_s": 1.0, "mean_s": 1.0, "sigma": 0.6, "n": 1000.0, "attempts": 500, "share": 1 / 3,
             "score": 0.8, "quality": 0.93, "quality_n": 200, "usd": 0.01,
         }  # fmt: skip
-        rows = tuple(PlannedTarget(**{"id": name, "provider": f"p-{name}", **plain, **(targets or {}).get(name, {})}) for name in "abc")
+        rows = tuple(msgspec.convert({"id": name, "provider": f"p-{name}", **plain, **(targets or {}).get(name, {})}, PlannedTarget) for name in "abc")
         figures: dict[str, Any] = {"limit_ms": 500.0, "quality_minimum": 0.7, "quality_target": 0.9, **more}
         slot_ms = tuple(range(start_ms, start_ms + slots * 500, 500))
         return PlanningInput(service="chat", at_ms=start_ms + 500.0 * slots, targets=rows, slot_ms=slot_ms, arrived=tuple(arrived), **figures)

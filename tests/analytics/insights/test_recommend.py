@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,7 +193,7 @@ POLICIES = ["performance", "weighted", "round_robin", "least_connections", "rand
 def test_whatever_the_figures_no_two_recommendations_contradict(rows: list[dict[str, Any]], slot_ms: int, policy: str) -> None:
     """Nor one what is said of capacity; each makes something surely better; equal inputs give equal plans, also through JSON."""
     plain = {"model": "m", "sigma": 0.6, "n": 500.0, "attempts": 400, "score": 0.8, "quality_n": 100}
-    known = tuple(PlannedTarget(**{"id": f"t{i}", **plain, **row}) for i, row in enumerate(rows))
+    known = tuple(msgspec.convert({"id": f"t{i}", **plain, **row}, PlannedTarget) for i, row in enumerate(rows))
     slots = tuple(range(0, 60 * slot_ms, slot_ms))
     made_from = PlanningInput(
         service="chat", at_ms=60_000.0, policy=policy, limit_ms=500.0, quality_minimum=0.7, quality_target=0.9, targets=known, slot_ms=slots,
