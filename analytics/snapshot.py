@@ -101,7 +101,8 @@ class ServiceAnalyst:
         self._tokens, self._price, self._regions, self._refusals = ExpectedTokens(), EffectivePrice(), RegionOffsets(), Refusals()
         self._published, self._at_ms = dict[str, float](), 0.0
         self.plan: Plan | None = None  # of the last tick
-        self.changes = Changes(service, self._targets)
+        self._caution = self._routing.factor_weights.history / max(1e-6, self._routing.factor_weights.real_time)
+        self.changes = Changes(service, self._targets, self._caution)
         self.drained: AbstractSet[str] = frozenset()
         """Targets that operators took out of rotation."""
         self.weights: Mapping[str, float] = {}
@@ -211,11 +212,10 @@ class ServiceAnalyst:
             self._minute.forget(probed)
 
     def _plan(self, at_ms: float, elapsed_s: float, new: Sequence[TargetTotals], groups: LatencyGroups) -> Plan:
-        factors = self._routing.factor_weights
         fit = self._capacity.fit(np.array([t.capacity or math.inf for t in self._targets]))
         variance = pooled_variance(fit)
         changed = self.changes.update(at_ms, elapsed_s, new, groups, fit, self._health.ramp(at_ms) >= 1.0)
-        self._service_time.restart(fit, np.full(len(self._targets), math.sqrt(variance)), factors.history / max(1e-6, factors.real_time), changed)
+        self._service_time.restart(fit, np.full(len(self._targets), math.sqrt(variance)), self._caution, changed)
         service_s = self._service_time.estimate(fit, variance, self._adaptive.learning_rate, model_numbers([t.model for t in self._targets]))
         prior_weight = self._adaptive.prior_weight
         estimates = Estimates(

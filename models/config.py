@@ -185,9 +185,7 @@ class Planning(Group):
     """Capacity and recommendations, `[planning]`: simulations in a process of their own, every `analysis_ms` while there is traffic."""
 
     enabled: bool = Field(default=True, description="false: no such process is started, capacity and recommendations are not published")
-    wait_p95_ms: float = Field(
-        default=500, ge=1, le=3_600_000, description="capacity is the load at which 95 % of the requests wait no longer, ms"
-    )
+    wait_p95_ms: float = Field(default=500, ge=1, le=3_600_000, description="capacity is the load at which 95 % of the requests wait no longer, ms")
 
 
 class Kafka(Group):

@@ -41,12 +41,14 @@ class Changes:
     Args:
         service: its name.
         targets: of the service; the list grows with what events name.
+        caution: how much more doubt than usual it takes for response times to be estimated anew; where that is more than a change has, they never are.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("_born_ms",)
 
-    def __init__(self, service: str, targets: Sequence[TargetConfig]) -> None:
+    def __init__(self, service: str, targets: Sequence[TargetConfig], caution: float = 1.0) -> None:
         self._service, self._targets = service, targets
+        self._enough = SUSPECTED * caution
         self._born_ms = 0.0
         self._times = Levels(readings=len(CANDIDATES), sd=_LN_SD, least_sd=_LEAST_LN_SD)
         self._quality = Levels(sd=_QUALITY_SD, least_sd=_LEAST_QUALITY_SD)
@@ -90,8 +92,8 @@ class Changes:
             *(self._change("quality", episode, _ratio) for episode in quality),
             *(self._change("throughput", episode, math.exp, whole=True) for episode in throughput),
         ]
-        raised = {episode.series for episode in times if episode.version == 1}
-        suspected = np.flatnonzero((self._times.cusum.doubt >= SUSPECTED) & (before < SUSPECTED))
+        raised = {episode.series for episode in times if episode.version == 1 and self._enough <= 1.0}
+        suspected = np.flatnonzero((self._times.cusum.doubt >= self._enough) & (before < self._enough))
         return np.array(sorted(raised | {int(i) for i in suspected}), np.int64)
 
     def _seen(self, at_ms: float, elapsed_s: float, groups: LatencyGroups, fit: Fit) -> Seen:
