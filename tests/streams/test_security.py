@@ -190,7 +190,11 @@ async def _may_write(settings: Kafka) -> set[str]:
     [
         ("emitter", set[str](), {"events", "control"}),
         ("router", {"scores", "details"}, {"trips"}),
-        ("worker", {"events", "control", "trips", "panes", "state"}, {"panes", "state", "ticks", "scores", "details", "insights", "deadletter"}),
+        (
+            "worker",
+            {"events", "control", "trips", "panes", "state", "metrics", "insights"},
+            {"panes", "state", "ticks", "scores", "details", "metrics", "insights", "deadletter"},
+        ),
         ("sink", {"metrics", "scores", "insights", "control", "events"}, {"deadletter"}),
         ("operator", set(ALL), {"control"}),
         ("application", {"scores", "details"}, {"events", "control", "trips"}),
