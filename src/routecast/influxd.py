@@ -6,6 +6,7 @@ answers a second after its start and takes 125 MB. It listens on the loopback in
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -16,7 +17,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -52,7 +54,7 @@ def built() -> bool:
 
 
 def build() -> Path:
-    """The program, built where it is not there yet. It appears complete or not at all, whoever else builds at the same time.
+    """The program, built where it is not there yet. It appears complete or not at all; who else wants it at the same time waits.
 
     Raises InfluxUnavailable.
     """
@@ -63,12 +65,25 @@ def build() -> Path:
     if lacking:
         packages = " ".join(_PACKAGES[tool] for tool in lacking)
         raise InfluxUnavailable(f"building InfluxDB {VERSION} needs {' and '.join(lacking)}: install {packages}, or give a running server")
-    program.parent.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=program.parent.parent) as scratch:
-        made = _built_in(Path(scratch))
-        program.parent.mkdir(exist_ok=True)
-        made.rename(program)
+    folder = program.parent.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with _turn(folder), tempfile.TemporaryDirectory(dir=folder) as scratch:
+        if not program.is_file():
+            made = _built_in(Path(scratch))
+            program.parent.mkdir(exist_ok=True)
+            made.rename(program)
     return program
+
+
+@contextmanager
+def _turn(folder: Path) -> Generator[None]:
+    """While nobody else on this machine has it."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _cached() -> Path:
