@@ -6,6 +6,7 @@ slowness, a function of how much that is.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -17,8 +18,8 @@ from routecast.analytics.simulator import EventQueue, Scheduled
 class Contended:
     """At most `slots` calls are worked on; with m of them, each takes `slowness(m)` times as long as alone.
 
-    Calls beyond wait, first come first served. As in `ProcessorSharing`, virtual time orders the ends: O(log n) for a submission or an
-    end. A slowdown acts at once on everything under way.
+    Calls beyond wait, first come first served. Virtual time, the work every call has received since the server was last empty, orders the
+    ends: a call that begins at v with work w ends at v + w. O(log n) for a submission or an end. A slowdown acts at once on everything under way.
 
     Args:
         queue: virtual time.
@@ -28,6 +29,8 @@ class Contended:
 
     def __init__(self, queue: EventQueue, slots: float, slowness: Callable[[int], float]) -> None:
         self.slots = slots
+        """Calls it works on at full speed at once, as far as anybody is told."""
+        self._most = slots
         self.in_flight = 0
         self._queue = queue
         self._slowness = slowness
@@ -57,7 +60,7 @@ class Contended:
         """Begin the call, or let it wait for its turn."""
         work = _Work(self, work_ms, done)
         self.in_flight += 1
-        if self._busy < self.slots:
+        if self._busy < self._most:
             self._catch_up()
             self._begin(work)
             self._plan()
@@ -132,6 +135,13 @@ class Contended:
         self._plan()
         if done is not None:
             done("ok")
+
+
+def processor_sharing(queue: EventQueue, slots: float) -> Contended:
+    """All calls progress at once, each at the rate min(1, slots ÷ calls) ÷ slowdown."""
+    server = Contended(queue, math.inf, lambda busy: max(1.0, busy / slots))
+    server.slots = slots
+    return server
 
 
 class _Work:

@@ -1,4 +1,4 @@
-"""How a simulated provider spends time on its calls: slots with a waiting line, or one capacity shared by all calls.
+"""How a simulated provider spends time on its calls: slots with a waiting line; `contended.py` has those that work on many at once.
 
 Work is given in milliseconds at full speed; `slowdown` divides the speed. A call the caller gives up stops being worked on and
 frees what it held, as when a connection is closed.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
 from typing import Protocol
 
 from routecast.analytics.simulator import EventQueue, Scheduled
@@ -114,106 +113,6 @@ class _Job:
         self.work_ms = work_ms
         self.done: Done | None = done
         self.ending: Scheduled | None = None
-
-    def cancel(self) -> None:
-        if self.done is not None:
-            self.server.give_up(self)
-
-
-class ProcessorSharing:
-    """All calls progress at once, each at the rate min(1, slots ÷ calls) ÷ slowdown.
-
-    Virtual time, the work every call has received since the server was last empty, orders the ends: a call submitted at v with
-    work w ends at v + w. O(log n) for a submission or an end. A slowdown acts at once on everything under way.
-    """
-
-    def __init__(self, queue: EventQueue, slots: float) -> None:
-        self.slots = slots
-        self.in_flight = 0
-        self._queue = queue
-        self._slowdown = 1.0
-        self._rate = 1.0
-        self._received_ms = 0.0
-        self._updated_ms = queue.now_ms
-        self._inserted = 0
-        self._shares: list[tuple[float, int, _Share]] = []
-        self._next: tuple[_Share, Scheduled] | None = None
-
-    @property
-    def slowdown(self) -> float:
-        """By how much everything takes longer than its work; 1 = full speed."""
-        return self._slowdown
-
-    @slowdown.setter
-    def slowdown(self, factor: float) -> None:
-        self._catch_up()
-        self._slowdown = factor
-        self._plan()
-
-    def submit(self, work_ms: float, done: Done) -> Call:
-        """Begin the call; every other one slows down when more are under way than slots."""
-        self._catch_up()
-        share = _Share(self, done)
-        self._inserted += 1
-        heappush(self._shares, (self._received_ms + work_ms, self._inserted, share))
-        self.in_flight += 1
-        self._plan()
-        return share
-
-    def give_up(self, share: _Share) -> None:
-        """Leave the capacity to the others."""
-        self._catch_up()
-        share.done = None
-        self.in_flight -= 1
-        self._plan()
-
-    def _catch_up(self) -> None:
-        now_ms = self._queue.now_ms
-        self._received_ms += (now_ms - self._updated_ms) * self._rate
-        self._updated_ms = now_ms
-
-    def _plan(self) -> None:
-        shares = self._shares
-        while shares and shares[0][2].done is None:
-            heappop(shares)
-        if not shares:
-            self._received_ms = 0.0
-            self._forget_next()
-            return
-        rate = min(1.0, self.slots / self.in_flight) / self._slowdown
-        ends_ms, _, first = shares[0]
-        if self._next is not None and self._next[0] is first and rate == self._rate:
-            return
-        self._rate = rate
-        self._forget_next()
-        left_ms = max(0.0, ends_ms - self._received_ms) / rate
-        self._next = first, self._queue.after(left_ms, self._end_first)
-
-    def _forget_next(self) -> None:
-        if self._next is not None:
-            self._next[1].cancel()
-            self._next = None
-
-    def _end_first(self) -> None:
-        self._catch_up()
-        ends_ms, _, share = heappop(self._shares)
-        # Rounding must not let virtual time fall behind an end that has happened.
-        self._received_ms = max(self._received_ms, ends_ms)
-        done, share.done = share.done, None
-        self.in_flight -= 1
-        self._plan()
-        if done is not None:
-            done("ok")
-
-
-class _Share:
-    """A call in a shared server: over when `done` is None."""
-
-    __slots__ = ("done", "server")
-
-    def __init__(self, server: ProcessorSharing, done: Done) -> None:
-        self.server = server
-        self.done: Done | None = done
 
     def cancel(self) -> None:
         if self.done is not None:

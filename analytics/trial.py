@@ -12,7 +12,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.servers import Call, Done, ProcessorSharing, Queueing, Server
+from routecast.analytics.contended import processor_sharing
+from routecast.analytics.servers import Call, Done, Queueing, Server
 from routecast.analytics.simulator import EventQueue
 from routecast.analytics.virtual_target import Condition, RequestLimit, VirtualTarget
 from routecast.analytics.worlds import World
@@ -167,7 +168,7 @@ def virtual_target(queue: EventQueue, world: World, number: int, random: Random)
     """A target as the world specifies it."""
     spec = world.targets[number]
     slots = math.inf if spec.kind == "elastic" else spec.slots
-    server: Server = ProcessorSharing(queue, spec.slots) if spec.kind == "sharing" else Queueing(queue, slots)
+    server: Server = processor_sharing(queue, spec.slots) if spec.kind == "sharing" else Queueing(queue, slots)
     limit = RequestLimit(queue, spec.requests_per_s) if spec.requests_per_s else None
     return VirtualTarget(queue, server, random, limit=limit, deadline_ms=world.deadline_ms)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routecast.analytics.contended import Contended
-from routecast.analytics.servers import ProcessorSharing, Queueing, Server
+from routecast.analytics.servers import Queueing, Server
 from routecast.analytics.simulator import EventQueue
 from routecast.models.events import Outcome
 
@@ -39,14 +39,6 @@ def test_without_slowness_it_is_a_queue(calls: list[tuple[int, int]], slots: int
     one, other = EventQueue(), EventQueue()
     contended = ends_ms(Contended(one, slots, lambda _: 1.0), one, calls)
     assert contended == pytest.approx(ends_ms(Queueing(other, slots), other, calls))
-
-
-@given(CALLS, st.integers(1, 5))
-def test_without_a_bound_it_shares_what_there_is(calls: list[tuple[int, int]], slots: int) -> None:
-    """A slowness of m ÷ slots is processor sharing."""
-    one, other = EventQueue(), EventQueue()
-    contended = ends_ms(Contended(one, math.inf, lambda busy: max(1.0, busy / slots)), one, calls)
-    assert contended == pytest.approx(ends_ms(ProcessorSharing(other, slots), other, calls))
 
 
 def test_a_bound_and_slowness_act_together() -> None:

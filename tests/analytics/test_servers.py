@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from routecast.analytics.servers import ProcessorSharing, Queueing, Server
+from routecast.analytics.contended import processor_sharing
+from routecast.analytics.servers import Queueing, Server
 from routecast.analytics.simulator import EventQueue
 from routecast.models.events import Outcome
 
@@ -110,7 +111,7 @@ def test_processor_sharing_is_that_of_mm1() -> None:
     rng = np.random.default_rng(3)
     calls, load = 500_000, 0.7
     gaps_ms, works_ms = rng.exponential(1000.0 / load, calls), rng.exponential(1000.0, calls)
-    response_ms = responses(lambda queue: ProcessorSharing(queue, 1), gaps_ms, works_ms)
+    response_ms = responses(lambda queue: processor_sharing(queue, 1), gaps_ms, works_ms)
     mean_ms = controlled_mean(response_ms, [gaps_ms - 1000.0 / load, works_ms - 1000.0, works_ms**2 - 2e6])
     assert mean_ms == pytest.approx(1000.0 / (1.0 - load), rel=0.02)
     stretch = response_ms.sum() / works_ms.sum()
@@ -169,7 +170,7 @@ def shared_step_by_step(gaps_ms: Floats, works_ms: Floats, slots: int) -> list[f
 def test_sharing_gives_all_the_same_rate(calls: list[tuple[int, int]], slots: int) -> None:
     """Ordering the ends by virtual time gives the responses that sharing step by step gives."""
     gaps_ms, works_ms = arrays(calls)
-    response_ms = responses(lambda queue: ProcessorSharing(queue, slots), gaps_ms, works_ms)
+    response_ms = responses(lambda queue: processor_sharing(queue, slots), gaps_ms, works_ms)
     assert response_ms.tolist() == pytest.approx(shared_step_by_step(gaps_ms, works_ms, slots), abs=1e-6)
 
 
@@ -178,14 +179,14 @@ def test_sharing_wastes_no_capacity(calls: list[tuple[int, int]], slots: int) ->
     """No call is faster than alone, with slots for all none is slower, and one slot ends a backlog when a queue would."""
     gaps_ms, works_ms = arrays(calls)
     at_ms = np.cumsum(gaps_ms)
-    assert (responses(lambda queue: ProcessorSharing(queue, slots), gaps_ms, works_ms) >= works_ms - 1e-6).all()
-    assert responses(lambda queue: ProcessorSharing(queue, len(calls)), gaps_ms, works_ms).tolist() == pytest.approx(works_ms, abs=1e-6)
-    shared = responses(lambda queue: ProcessorSharing(queue, 1), gaps_ms, works_ms)
+    assert (responses(lambda queue: processor_sharing(queue, slots), gaps_ms, works_ms) >= works_ms - 1e-6).all()
+    assert responses(lambda queue: processor_sharing(queue, len(calls)), gaps_ms, works_ms).tolist() == pytest.approx(works_ms, abs=1e-6)
+    shared = responses(lambda queue: processor_sharing(queue, 1), gaps_ms, works_ms)
     queued = responses(lambda queue: Queueing(queue, 1), gaps_ms, works_ms)
     assert (at_ms + shared).max() == pytest.approx((at_ms + queued).max(), abs=1e-6)
 
 
-SERVERS: list[ServerOf] = [lambda queue: Queueing(queue, 1), lambda queue: ProcessorSharing(queue, 1)]
+SERVERS: list[ServerOf] = [lambda queue: Queueing(queue, 1), lambda queue: processor_sharing(queue, 1)]
 
 
 @pytest.mark.parametrize("server_of", SERVERS)
@@ -244,7 +245,7 @@ def test_a_slowdown_of_a_queue_acts_on_what_begins_under_it() -> None:
 def test_a_slowdown_of_shared_capacity_acts_at_once() -> None:
     """What is left of a call under way takes the slowdown times as long, and full speed again when it is over."""
     queue, ended_ms = EventQueue(), list[float]()
-    server = ProcessorSharing(queue, 1)
+    server = processor_sharing(queue, 1)
     server.submit(30.0, lambda _: ended_ms.append(queue.now_ms))
     queue.advance_to(10.0)
     server.slowdown = 5.0

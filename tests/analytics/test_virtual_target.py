@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routecast.analytics.servers import ProcessorSharing, Queueing
+from routecast.analytics.contended import processor_sharing
+from routecast.analytics.servers import Queueing
 from routecast.analytics.simulator import EventQueue
 from routecast.analytics.virtual_target import WELL, Condition, RequestLimit, VirtualTarget
 from routecast.models.events import Outcome
@@ -165,7 +166,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 60), CONDITIONS, s
 def test_every_call_ends_once(steps: list[tuple[int, int, Condition, bool]], kind: str, limited: bool) -> None:
     """Through any changes of condition, refusals, timeouts and give-ups, each call ends exactly once or was given up."""
     queue = EventQueue()
-    server = ProcessorSharing(queue, 2) if kind == "sharing" else Queueing(queue, math.inf if kind == "elastic" else 2)
+    server = processor_sharing(queue, 2) if kind == "sharing" else Queueing(queue, math.inf if kind == "elastic" else 2)
     target = VirtualTarget(queue, server, Random(1), limit=RequestLimit(queue, 30.0, 0.1) if limited else None, deadline_ms=100.0)
     ends = [0] * len(steps)
     given_up: set[int] = set()

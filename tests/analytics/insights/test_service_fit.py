@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from routecast.analytics.contended import Contended
+from routecast.analytics.contended import Contended, processor_sharing
 from routecast.analytics.insights.service_fit import Calls, LawFit
 from routecast.analytics.insights.service_law import Law
-from routecast.analytics.servers import ProcessorSharing, Queueing, Server
+from routecast.analytics.servers import Queueing, Server
 from routecast.analytics.simulator import EventQueue
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ def fit_of(served: Any) -> LawFit:
     ("server_of", "most"),
     [
         (lambda queue: Queueing(queue, 5), 5.0),
-        (lambda queue: ProcessorSharing(queue, 5), 5.0),
+        (lambda queue: processor_sharing(queue, 5), 5.0),
         (lambda queue: Contended(queue, BATCH.slots, BATCH.slowness), BATCH.most),
     ],
     ids=["queue", "sharing", "batch"],
@@ -52,7 +52,7 @@ def test_throughput_and_work_are_found_whatever_the_law(
 def test_a_queue_and_sharing_are_told_apart(serve: Callable[..., Any], traffic: Callable[..., tuple[Floats, Floats]]) -> None:
     """Five slots with a line and a processor for five are as fast, and different."""
     queue = fit_of(serve(lambda queue: Queueing(queue, 5), *traffic(3.3, 1500))).fit().best
-    sharing = fit_of(serve(lambda queue: ProcessorSharing(queue, 5), *traffic(3.3, 1500))).fit().best
+    sharing = fit_of(serve(lambda queue: processor_sharing(queue, 5), *traffic(3.3, 1500))).fit().best
     assert queue.slots == 5
     assert queue.slope < 0.05
     assert sharing.slots > 10
@@ -73,7 +73,7 @@ def test_few_calls_leave_more_laws_possible(serve: Callable[..., Any], traffic: 
     """The spread of what the target could do shrinks with the evidence."""
     spread: list[float] = []
     for n in (150, 2400):
-        likely = fit_of(serve(lambda queue: ProcessorSharing(queue, 6), *traffic(4.0, n))).fit()
+        likely = fit_of(serve(lambda queue: processor_sharing(queue, 6), *traffic(4.0, n))).fit()
         weights = np.exp(likely.ln - likely.ln.max())
         most = np.log([min(Law(*law).most, 100.0) for law in likely.laws.tolist()])
         mean = float(np.average(most, weights=weights))
