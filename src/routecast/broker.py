@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -20,11 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from routecast.local_process import LocalProcess
 from routecast.models.errors import RoutecastError
 
 VERSION = "4.1.1"
 _START_S = 60.0
-_STOP_S = 30.0
 _TOLD = 6
 """Lines of a failed broker to show: the first ones name the cause."""
 _LOGGING = """\
@@ -151,7 +150,7 @@ class LocalBroker:
         self._cluster = cluster or uuid.uuid4().hex[:22]
         self._properties = dict(properties or {})
         self._scram = dict(scram or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = LocalProcess(folder / "broker.log")
         self._begun = 0
 
     def address(self, listener: str) -> str:
@@ -161,12 +160,12 @@ class LocalBroker:
     @property
     def log(self) -> Path:
         """What the broker printed."""
-        return self.folder / "broker.log"
+        return self._process.log
 
     @property
     def pid(self) -> int | None:
         """Process id while it runs."""
-        return self._process.pid if self._process else None
+        return self._process.pid
 
     def start(self) -> Self:
         """Start, or start again with the data of the last time; returns when it answers. Raises BrokerUnavailable."""
@@ -183,14 +182,12 @@ class LocalBroker:
             users = [part for name, password in self._scram.items() for part in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")]
             run_tool("kafka.tools.StorageTool", "format", "-t", self._cluster, "-c", str(configuration), *users)
         options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"]
-        with self.log.open("ab") as log:
-            command = ["java", *options, "-cp", f"{jars}/*", "kafka.Kafka", str(configuration)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
+        self._process.start(["java", *options, "-cp", f"{jars}/*", "kafka.Kafka", str(configuration)])
 
     def wait(self) -> None:
         """Wait until it answers. Raises BrokerUnavailable with the end of its log where it ends instead, or needs more than 60 s."""
         until_s = time.monotonic() + _START_S
-        while self._process is not None and self._process.poll() is None and time.monotonic() < until_s:
+        while self._process.running and time.monotonic() < until_s:
             if b"Kafka Server started" in self.log.read_bytes()[self._begun :]:
                 return
             time.sleep(0.05)
@@ -201,20 +198,11 @@ class LocalBroker:
 
     def stop(self) -> None:
         """Stop in good order; after 30 s the hard way."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
+        self._process.stop()
 
     def kill(self) -> None:
         """End it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self._process.kill()
 
     def _configure(self) -> Path:
         self._begun = self.log.stat().st_size if self.log.exists() else 0

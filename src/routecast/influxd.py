@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from routecast.broker import free_port
+from routecast.local_process import LocalProcess
 from routecast.models.errors import RoutecastError
 
 VERSION: Final = "2.7.12"
@@ -34,7 +34,6 @@ _TAGS: Final = "sqlite_foreign_keys,sqlite_json"
 _PACKAGES: Final = {"go": "golang-go", "cargo": "cargo", "cc": "gcc"}
 """Each program that the build needs, and the Debian package that has it."""
 _START_S = 60.0
-_STOP_S = 30.0
 _TOLD = 800
 """Characters of a failure to show: the last ones name the cause."""
 
@@ -129,7 +128,7 @@ class LocalInflux:
         self.folder = folder
         self._port = free_port()
         self._options = tuple(options)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = LocalProcess(folder / "influxd.log")
         self.token = secrets.token_urlsafe(24)
 
     @property
@@ -140,12 +139,12 @@ class LocalInflux:
     @property
     def log(self) -> Path:
         """What the server printed."""
-        return self.folder / "influxd.log"
+        return self._process.log
 
     @property
     def pid(self) -> int | None:
         """Process id while it runs."""
-        return self._process.pid if self._process else None
+        return self._process.pid
 
     def start(self) -> Self:
         """Start, or start again with the data of the last time; returns when it answers. Raises InfluxUnavailable."""
@@ -154,15 +153,14 @@ class LocalInflux:
         kept = {"bolt-path": "influxd.bolt", "sqlite-path": "influxd.sqlite", "engine-path": "engine"}
         places = [f"--{option}={self.folder / name}" for option, name in kept.items()]
         command = [str(program), *places, f"--http-bind-address=127.0.0.1:{self._port}", "--reporting-disabled", "--log-level=warn", *self._options]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
+        self._process.start(command)
         self._wait()
         self._set_up()
         return self
 
     def _wait(self) -> None:
         until_s = time.monotonic() + _START_S
-        while self._process is not None and self._process.poll() is None and time.monotonic() < until_s:
+        while self._process.running and time.monotonic() < until_s:
             try:
                 with urllib.request.urlopen(f"{self.url}/health", timeout=2):  # noqa: S310 - our own address
                     return
@@ -187,20 +185,11 @@ class LocalInflux:
 
     def stop(self) -> None:
         """Stop in good order; after 30 s the hard way."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
+        self._process.stop()
 
     def kill(self) -> None:
         """End it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self._process.kill()
 
     def __enter__(self) -> Self:
         return self.start()
