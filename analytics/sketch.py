@@ -251,17 +251,6 @@ def bounds_of_rows(counts: Counts, lower: Integers, upper: Integers) -> tuple[Fl
     return least, np.where(high < BUCKETS - 1, _EDGE_ARRAY[np.minimum(high, BUCKETS - 2)] - 1.0, np.inf)
 
 
-def share_at_most(counts: Counts, us: float) -> Floats:
-    """Share, 0..1, of durations that are at most `us`, of a vector or of each of many; NaN where nothing was counted.
-
-    It is exact for some limit within about 1 % of `us`. Below 1 ms nothing is known to be that short, so the share is 0; what is
-    above the range never counts as within a limit.
-    """
-    within = min(int(_ESTIMATES_US.searchsorted(us, "right")), BUCKETS - 1)
-    n = counts.sum(axis=-1)
-    return np.where(n, counts[..., :within].sum(axis=-1) / np.maximum(n, 1), np.nan)
-
-
 _LN_MS = np.log(_ESTIMATES_US / 1000.0)
 _LN_MICRO: Counts = (np.stack([_LN_MS, _LN_MS**2], axis=1) * 1e6).round().astype(np.int64)
 
@@ -273,9 +262,11 @@ def log_sums(counts: Counts) -> tuple[Floats, Floats]:
 
 
 def count_above(counts: Counts, us: Floats) -> Floats:
-    """How many durations of each vector exceed its own `us`, exact for some limit within about 1 % of it; what is above the range always does."""
+    """How many durations of each row exceed its own `us`.
+
+    It is exact for some limit within about 1 % of `us`. Below 1 ms nothing is known to be that short; what is above the range exceeds any limit.
+    """
     within = np.minimum(_ESTIMATES_US.searchsorted(us, "right"), BUCKETS - 1)
-    rows = np.arange(len(counts))
-    below = np.pad(counts.cumsum(axis=-1), ((0, 0), (1, 0)))[rows, within]
+    below = np.pad(counts.cumsum(axis=-1), ((0, 0), (1, 0)))[np.arange(len(counts)), within]
     above: Floats = (counts.sum(axis=-1) - below).astype(float)
     return above

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from routecast.analytics.capacity_fit import CapacityFit, Fit, LatencyGroups
 from routecast.analytics.checkpoint import State, Stateful, restore, state_of
 from routecast.analytics.cost import Estimates, Weights, expected_cost
+from routecast.analytics.digits import six_digits as _r
 from routecast.analytics.fleet_health import FleetHealth
 from routecast.analytics.horizon import Evidence, Horizon, evidence_of
 from routecast.analytics.insights.changes import Changes
@@ -293,8 +294,3 @@ class ServiceAnalyst:
         if abs(share - last) >= self._adaptive.adaptation_threshold * last:
             self._published[target] = last = share
         return last
-
-
-def _r(value: float) -> float:
-    """Six significant digits: what is published, and no more."""
-    return float(f"{value:.6g}")

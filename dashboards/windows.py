@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from routecast.analytics.digits import six_digits
 from routecast.analytics.pane import MILLION
 from routecast.analytics.sketch import BUCKETS, Floats, bucket_of, decode_many, quantiles
 from routecast.dashboards.line_protocol import Point
@@ -46,7 +47,7 @@ def _labels(record: WindowRecord) -> tuple[str, str, str, str, str]:
 def _quantiles_s(durations: Sequence[Distribution], found_us: Floats) -> list[list[float | None]]:
     """Never beyond the extremes that were seen; None where there is nothing."""
     return [
-        [rounded(min(max(value, duration.min_us), duration.max_us) / _US) if duration.n else None for value in row]
+        [six_digits(min(max(value, duration.min_us), duration.max_us) / _US) if duration.n else None for value in row]
         for duration, row in zip(durations, found_us.tolist(), strict=True)
     ]
 
@@ -72,9 +73,4 @@ def _values(record: WindowRecord, found_s: Sequence[Sequence[float | None]]) -> 
 
 
 def _per(amount: float, by: float) -> float | None:
-    return rounded(amount / by) if by else None
-
-
-def rounded(value: float) -> float:
-    """Six significant digits: what is shown, and no more."""
-    return float(f"{value:.6g}")
+    return six_digits(amount / by) if by else None

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.digits import six_digits
 from routecast.analytics.insights.incidents import Active
 from routecast.analytics.insights.judge import Judge, mean_bounds
 from routecast.analytics.insights.rules import HOUR_MS, KINDS, MINUTE_MS, Rule
@@ -143,4 +144,4 @@ def _seconds(ms: float) -> str:
 
 
 def _rounded(value: float) -> float:
-    return float(f"{value:.6g}") if math.isfinite(value) else 0.0
+    return six_digits(value) if math.isfinite(value) else 0.0

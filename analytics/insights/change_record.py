@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from routecast.analytics.digits import six_digits as _r
 from routecast.analytics.insights.episodes import Episode
 from routecast.models.insights import LESS_IS_BETTER, Change, Metric, Subject
 
@@ -17,8 +18,3 @@ def change_of(metric: Metric, subject: Subject, episode: Episode, shown: Callabl
         before=_r(before), after=_r(after), statistic=_r(episode.statistic), threshold=episode.bound, n=episode.n, ended_ms=episode.ended_ms,
         ended_by=episode.ended_by,
     )  # fmt: skip
-
-
-def _r(value: float) -> float:
-    """Six significant digits."""
-    return float(f"{value:.6g}")

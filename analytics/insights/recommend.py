@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from routecast.analytics.digits import six_digits as _digits
 from routecast.analytics.insights.contradictions import Weighed, resolved
 from routecast.analytics.insights.proposal import Proposal, Situation
 from routecast.analytics.insights.relief import added_targets, drains, other_weights, raised_limits
@@ -107,10 +108,6 @@ def _rounded(effect: Effect) -> Effect:
     return Effect(
         figure=effect.figure, now=_digits(effect.now), expected=_digits(effect.expected), low=_digits(effect.low or 0.0), high=_digits(effect.high or 0.0)
     )  # fmt: skip
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 def _finite(effect: Effect) -> bool:

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.digits import six_digits
 from routecast.analytics.insights.period import Period
 from routecast.analytics.insights.trend import QUANTUM, Fit, fit
 from routecast.models.insights import LESS_IS_BETTER, Direction, Metric, Subject, Trend
@@ -95,10 +96,10 @@ class TrendTracker:
             subject=subject,
             metric=metric,
             trend=_named(metric, direction),
-            current=_rounded(current),
-            previous=_rounded(previous),
-            change=_rounded(current - previous) if known else None,
-            change_ratio=_rounded(current / previous - 1.0) if known and previous > 0.0 else None,
+            current=six_digits(current),
+            previous=six_digits(previous),
+            change=six_digits(current - previous) if known else None,
+            change_ratio=six_digits(current / previous - 1.0) if known and previous > 0.0 else None,
             confidence=round(1.0 - p, 4) if known and p == p else None,  # noqa: PLR0124 - not a number is no confidence
             windows=int(n),
             window_ms=float(WINDOW_MS),
@@ -148,7 +149,3 @@ def _named(metric: Metric, direction: float) -> Direction:
     if direction not in {1, -1}:
         return "unknown" if direction else "stable"
     return "improving" if (direction < 0) == (metric in LESS_IS_BETTER) else "declining"
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")

@@ -28,12 +28,12 @@ from routecast.analytics.sketch import (
     bounds_us,
     bucket_of,
     buckets_of,
+    count_above,
     decode_counts,
     encode_counts,
     encode_rows,
     encode_vector,
     quantiles,
-    share_at_most,
 )
 from routecast.models.errors import DecodeError
 
@@ -129,24 +129,25 @@ def test_quantile_out_of_range_is_the_end_of_the_range() -> None:
     assert quantiles(counted([3, MOST_US + 5]), [0.5, 1.0]).tolist() == [LEAST_US, MOST_US]
 
 
-def test_nothing_counted_has_no_quantile_and_no_share() -> None:
+def test_nothing_counted_has_no_quantile_and_exceeds_nothing() -> None:
     """An empty row is NaN and does not disturb its neighbours."""
     nothing = np.zeros(BUCKETS, np.int64)
     some = counted([50_000, 60_000])
     rows = np.stack([nothing, some, nothing, nothing])
     assert np.isnan(quantiles(rows, QS)).all(axis=1).tolist() == [True, False, True, True]
     assert quantiles(rows, QS)[1].tolist() == quantiles(some, QS).tolist()
-    assert np.isnan(share_at_most(rows, 1e6)).tolist() == [True, False, True, True]
+    assert count_above(rows, np.full(4, 55_000.0)).tolist() == [0, 1, 0, 0]
     assert np.isnan(quantiles(nothing, [0.5])).tolist() == [True]
     assert quantiles(rows[:0], QS).shape == (0, len(QS))
 
 
 @given(st.lists(st.lists(durations, max_size=20), min_size=1, max_size=8))
 def test_rows_of_a_matrix_are_quantified_like_vectors(rows: list[list[int]]) -> None:
-    """Quantiles and shares of a matrix are those of its rows one by one."""
+    """Quantiles and counts of a matrix are those of its rows one by one, each with a limit of its own."""
     matrix = np.stack([counted(us) for us in rows])
     np.testing.assert_array_equal(quantiles(matrix, QS), np.stack([quantiles(row, QS) for row in matrix]))
-    np.testing.assert_array_equal(share_at_most(matrix, 250_000.0), np.array([share_at_most(row, 250_000.0) for row in matrix]))
+    limits = np.array([250_000.0 * (i + 1) for i in range(len(matrix))])
+    np.testing.assert_array_equal(count_above(matrix, limits), [_above(row, limit) for row, limit in zip(matrix, limits, strict=True)])
 
 
 @given(st.lists(durations, min_size=1, max_size=60), st.lists(st.floats(0, 1), min_size=2, max_size=10))
@@ -156,23 +157,26 @@ def test_quantiles_never_fall_as_q_rises(us: list[int], qs: list[float]) -> None
 
 
 @given(st.lists(in_range, min_size=1, max_size=60), st.integers(0, 2 * MOST_US))
-def test_share_is_exact_for_a_limit_within_one_percent(us: list[int], limit_us: int) -> None:
-    """The share lies between those of the limits 1 % down and 1 % up."""
-    share = float(share_at_most(counted(us), limit_us))
-    least = sum(value * (1 + ALPHA) * (1 + 1e-12) <= limit_us for value in us) / len(us)
-    most = sum(value * (1 - ALPHA) * (1 - 1e-12) <= limit_us for value in us) / len(us)
-    assert least <= share <= most
+def test_a_count_is_exact_for_a_limit_within_one_percent(us: list[int], limit_us: int) -> None:
+    """It lies between those of the limits 1 % down and 1 % up."""
+    least = sum(value * (1 - ALPHA) * (1 - 1e-12) > limit_us for value in us)
+    most = sum(value * (1 + ALPHA) * (1 + 1e-12) > limit_us for value in us)
+    assert least <= _above(counted(us), limit_us) <= most
 
 
 @given(st.lists(st.integers(0, MOST_US), min_size=1, max_size=60), st.floats(0, 1))
-def test_share_at_most_a_quantile_is_at_least_its_q(us: list[int], q: float) -> None:
-    """Share and quantile are inverse to each other."""
-    assert share_at_most(counted(us), float(quantiles(counted(us), [q])[0])) >= q - 1e-12
+def test_no_more_exceed_a_quantile_than_its_q_leaves(us: list[int], q: float) -> None:
+    """Count and quantile are inverse to each other."""
+    assert _above(counted(us), float(quantiles(counted(us), [q])[0])) <= (1.0 - q) * len(us) + 1e-9
 
 
-def test_what_is_above_the_range_is_within_no_limit() -> None:
+def test_what_is_above_the_range_exceeds_every_limit() -> None:
     """A duration known only as very long never counts as in time."""
-    assert share_at_most(counted([5_000, MOST_US + 1]), math.inf) == 0.5
+    assert _above(counted([5_000, MOST_US + 1]), math.inf) == 1
+
+
+def _above(counts: Counts, us: float) -> float:
+    return float(count_above(counts[None, :], np.array([us]))[0])
 
 
 @given(st.lists(durations, max_size=80), st.lists(st.integers(0, 4), min_size=80, max_size=80), st.permutations(range(5)))
