@@ -47,8 +47,6 @@ class Occupancy:
         self._spent: Floats = np.cumsum(spent, axis=0)
         self.at_end: Ints = open_after[np.maximum(self.ended - 1, 0)]
         """Open calls, itself included, right before each call ended."""
-        self.at_start: Ints = open_after[self.started]
-        """Open calls, itself included, right after each call started."""
 
     def begun(self, slots: float) -> Ints:
         """Where each call's work began if at most `slots` were worked on at once, in order of arrival: as positions like `started`.
