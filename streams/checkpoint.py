@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from routecast.analytics.checkpoint import pack, unpack
 from routecast.models.errors import DecodeError
@@ -30,10 +31,16 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     quantiles: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
     services: dict[str, dict[str, Any]]
     insights: dict[str, Any] = {}
+    advice: dict[str, Any] = {}
+    """What was recommended: it comes from processes beside the leader, and so does not follow from the log."""
 
     def encode(self) -> bytes:
         """Compressed MessagePack."""
         return pack({name: getattr(self, name) for name in self.__struct_fields__})
+
+    def verifiable(self) -> bytes:
+        """The same without what does not follow from the log."""
+        return replace(self, advice={}).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Checkpoint:

@@ -117,7 +117,7 @@ class Leader:
         self._policies = dict(checkpoint.policies)
         self._insights = self._resumed(checkpoint)
         try:
-            self._outlook.resume(checkpoint.insights)
+            self._outlook.resume(checkpoint.advice)
         except (DecodeError, LookupError, TypeError, ValueError) as error:
             _log.warning("recommendations begin anew: the checkpoint does not fit (%s)", error)
         if checkpoint.term == self._term:
@@ -285,7 +285,8 @@ class Leader:
             trips=self._trips, drained=sorted(self._drained), weights=dict(sorted(self._weights.items())),
             policies=dict(sorted(self._policies.items())), details_ms=self._details_ms,
             quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._details.quantiles.items())},
-            services={service: analyst.state() for service, analyst in self._analysts.items()}, insights=self._insights.state() | self._outlook.state(),
+            services={service: analyst.state() for service, analyst in self._analysts.items()}, insights=self._insights.state(),
+            advice=self._outlook.state(),
         )  # fmt: skip
         return Message(STATE, b"checkpoint", checkpoint.encode())
 

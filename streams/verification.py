@@ -43,7 +43,7 @@ class _Plan:
         self.first: dict[int, TickRecord] = {}
         self.resumed: set[Version] = set()
         self.checkpoints: dict[Version, str] = {}
-        """SHA-256 of each recorded checkpoint."""
+        """SHA-256 of what of each recorded checkpoint follows from the log."""
         self.configs: dict[str, bytes] = {}
         self.base = b""
         """The checkpoint from which the recording begins; empty where it begins with the first event."""
@@ -57,7 +57,7 @@ class _Plan:
             if record.key.startswith(b"config/"):
                 self.configs[record.key.removeprefix(b"config/").decode(errors="replace")] = value
             elif (found := decoded(value, Checkpoint.decode)) is not None:
-                self.checkpoints[found.term, found.seq] = sha256(value).hexdigest()
+                self.checkpoints[found.term, found.seq] = sha256(found.verifiable()).hexdigest()
                 if base is not None and (base.term, base.seq) == (found.term, found.seq):
                     self.base = value
 
@@ -163,7 +163,7 @@ class Verification:
         if expected is None:
             return
         value = leader.checkpoint()
-        if sha256(value).hexdigest() != expected:
+        if sha256(Checkpoint.decode(value).verifiable()).hexdigest() != expected:
             raise CheckFailed(f"checkpoint {tick.term}/{tick.seq} is not the one that was published")
         self._checkpoints += 1
         if version in self._plan.resumed:

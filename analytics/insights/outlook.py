@@ -35,12 +35,12 @@ class Outlook:
 
     def state(self) -> dict[str, Any]:
         """To be taken right after a tick."""
-        return {"advice": state_of(self._advice)}
+        return state_of(self._advice)
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Go on from where another one was. Raises DecodeError, LookupError or TypeError where the state does not fit."""
         resumed = Advice()
-        restore(resumed, state["advice"])
+        restore(resumed, state)
         for service in self._config.services:
             resumed.of(service)
         self._advice = resumed

@@ -10,9 +10,13 @@ import msgspec
 import pytest
 
 from routecast.analytics.merge import Merge
+from routecast.models.capacity import Capacity, ScaleHint
 from routecast.models.config import Config
 from routecast.models.errors import CheckFailed
 from routecast.models.events import Completed, Control, Outcome, decode_events, encode_events
+from routecast.models.insights import Recommendations
+from routecast.models.recommendation import Recommendation
+from routecast.models.subject import Subject
 from routecast.models.tick import Claim, TickRecord, decode_tick, encode_tick
 from routecast.streams.call import Call
 from routecast.streams.checkpoint import Checkpoint
@@ -191,6 +195,30 @@ def test_a_recording_across_the_expiry_of_panes_is_verified(tmp_path: Path) -> N
     for begin, n in begins:
         with Recording(world.record(tmp_path / begin, begin, partial(minutes, n))) as recording:
             assert Verification(recording, _silent).run().unverified == {}
+
+
+def test_plans_that_leaders_took_do_not_stand_in_the_way(tmp_path: Path) -> None:
+    """They come from processes beside the leader, which no recording holds; checkpoints know of them, and are verified all the same."""
+    world = _World(8)
+    world.traffic(300)
+
+    def planned() -> None:
+        for step in range(3):
+            at_ms = world.fleet.now_ms
+            capacity = Capacity(service="chat", at_ms=at_ms, now_per_min=1.0, limit_ms=500.0, scale=ScaleHint(action="none", reason="enough"))
+            subject = Subject(kind="target", id="t1", service="chat")
+            advice = Recommendation(
+                id="drain:t1", kind="drain", priority="high", subject=subject, description="slow", action="routecast targets drain t1", since_ms=at_ms
+            )
+            world.pipeline.leader.planned(capacity, Recommendations(service="chat", at_ms=at_ms, recommendations=(advice,) * (step % 2)))
+            world.traffic(150)
+            world.replace_leader()
+            world.traffic(150)
+
+    with Recording(world.record(tmp_path / "a.rec", "newest", planned)) as recording:
+        verified = Verification(recording, _silent).run()
+        assert verified.unverified == {}
+        assert verified.checkpoints == 3
 
 
 def test_a_leader_that_began_before_the_recording_is_left_out_and_named(tmp_path: Path) -> None:
