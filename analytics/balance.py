@@ -10,8 +10,9 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, compress
-from operator import itemgetter, mul
+from itertools import accumulate, compress, repeat
+from operator import itemgetter, le, mul
+from struct import Struct
 
 EXPLORE = 0.01
 """Share of the draws that are uniform over the candidates, so that logs stay usable for off-policy evaluation."""
@@ -25,7 +26,7 @@ class Table:
     All lists are in that order; `index` leads back to the router's own numbering. Position breaks ties of cost.
     """
 
-    __slots__ = ("costs", "cumulative", "explore", "factors", "in_order", "index", "scores", "weights")
+    __slots__ = ("costs", "cumulative", "explore", "factors", "in_order", "index", "pack", "scores", "weights")
 
     def __init__(
         self, index: Sequence[int], costs: Sequence[float], shares: Sequence[float], scores: Sequence[float], factors: Sequence[float], *, explore: bool
@@ -35,6 +36,8 @@ class Table:
         """Values in the router's own numbering → those of the candidates, in their order."""
         self.costs = list(costs)
         """Expected cost of each candidate in seconds before its load term."""
+        self.pack = Struct(f"{len(self.costs)}d").pack
+        """A value for each candidate → bytes, for decisions."""
         total = sum(shares)
         self.weights = [share / total for share in shares] if total > 0 else [1.0 / len(index)] * len(index)
         self.cumulative = [*accumulate(self.weights)][:-1]
@@ -104,10 +107,13 @@ def least_of_draws(table: Table, costs: Sequence[float], chosen: int) -> float:
     weights, cost = table.weights, costs[chosen]
     if len(costs) == 1:
         return 1.0
-    q = sum(compress(weights, map(cost.__le__, costs)))
-    if costs.count(cost) > 1:
-        q -= sum([weights[i] for i in range(chosen) if costs[i] == cost])
-    drawn = min(1.0, float(q**DRAWS - max(0.0, q - weights[chosen]) ** DRAWS))  # q may exceed 1 by rounding
+    q = sum(compress(weights, map(le, repeat(cost), costs)))
+    equal = costs.index(cost)
+    while equal < chosen:
+        q -= weights[equal]
+        equal = costs.index(cost, equal + 1)
+    worse = q - weights[chosen]
+    drawn = min(1.0, q**DRAWS - worse**DRAWS if worse > 0 else q**DRAWS)  # q may exceed 1 by rounding
     return (1.0 - EXPLORE) * drawn + EXPLORE / len(costs) if table.explore else drawn
 
 

@@ -90,13 +90,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Why the draw was not the plain one; empty otherwise."""
     entry: TargetScore
     """The chosen target as published."""
-    costs: Sequence[float]
-    """Expected cost in seconds of each candidate at the time of the decision, in the order of the candidates."""
+    packed_costs: bytes
+    """`costs` as float64 of this machine: open calls keep their decisions, 8 bytes a candidate."""
     position: int
     """Where the target stands among the candidates."""
     source: Explains
     hedge: bool = False
     """Whether it is for a second attempt beside a slow first one."""
+
+    @property
+    def costs(self) -> Sequence[float]:
+        """Expected cost in seconds of each candidate at the time of the decision, in the order of the candidates."""
+        return memoryview(self.packed_costs).cast("d").tolist()
 
     @property
     def target(self) -> str:

@@ -14,7 +14,6 @@ import math
 import os
 import random
 import threading
-from array import array
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from pathlib import Path
@@ -185,7 +184,7 @@ class Router:
                     self._lay()
         return Decision(
             config=self._targets[i], policy=self._policy_name, snapshot=present.version, propensity=propensity, candidates=found.mask, forced=forced,
-            entry=present.view.entries[i], costs=array("d", costs), position=position, source=found,
+            entry=present.view.entries[i], packed_costs=table.pack(*costs), position=position, source=found,
         )  # fmt: skip
 
     def considered(self, requirements: Requirements, tried: Collection[str] = ()) -> Candidates:

@@ -40,7 +40,7 @@ def _decision(found: Candidates, target: str, policy: str = "performance", power
     position = next(position for position, i in enumerate(table.index) if view.targets[i].id == target)
     return Decision(
         config=view.targets[table.index[position]], policy=policy, snapshot=(3, 9), propensity=0.5, candidates=found.mask, forced=found.forced,
-        entry=view.entries[table.index[position]], costs=costs, position=position, source=found,
+        entry=view.entries[table.index[position]], packed_costs=table.pack(*costs), position=position, source=found,
     )  # fmt: skip
 
 
