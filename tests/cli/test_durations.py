@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from routecast.cli.durations import lasting, seconds_of
+from routecast.cli.durations import seconds_of
+from routecast.dashboards.terminal.words import lasting
 
 
 def test_durations_are_said_in_the_largest_unit_that_tells_them() -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routecast.cli.durations import lasting
-from routecast.cli.insights_screen import alert_table, colours, line_of, note_of
+from routecast.cli.insights_screen import alert_table, colours, note_of
 from routecast.cli.kafka import READ_S, File, Json, Plain, Url, ask, configured
 from routecast.cli.render import complain, form, show, show_json, show_rows
 from routecast.cli.silences import silence, silences, unsilence
 from routecast.cli.targets import USAGE, warn_of_silence
+from routecast.dashboards.terminal.words import lasting, line_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,22 +1,12 @@
-"""Times as people say them: how long ago, and for how long."""
+"""Durations as people write them."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-_UNITS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)")
-
-
-def lasting(ms: float) -> str:
-    """A duration in its largest unit of which there are nearly two, or one exactly: `90 s`, `5 min`, `1 h`."""
-    seconds = max(0.0, ms) / 1000.0
-    for length, unit in _UNITS:
-        if seconds >= 1.95 * length or (seconds >= length and not seconds % length):
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def seconds_of(text: str) -> float:

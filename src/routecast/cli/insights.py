@@ -83,7 +83,7 @@ def _overview(loaded: Config, found: Said, now_ms: float, service: str | None, k
 
 
 async def _follow(loaded: Config, found: Said, service: str | None, kinds: tuple[str, ...], *, json: bool, plain: bool) -> None:
-    from routecast.cli.insights_news import News  # noqa: PLC0415 - slow to import
+    from routecast.dashboards.terminal.news import News  # noqa: PLC0415 - slow to import
     from routecast.models.insights import decode_insight, encode_insight  # noqa: PLC0415
     from routecast.streams.reading import decoded, reader  # noqa: PLC0415
     from routecast.streams.topics import INSIGHTS  # noqa: PLC0415

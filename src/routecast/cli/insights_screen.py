@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from routecast.cli.durations import lasting
 from routecast.cli.render import console
+from routecast.dashboards.terminal.words import about, direction_of, fits_of, lasting, line_of, metric_of, value_of
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from routecast.models.capacity import Capacity
-    from routecast.models.insights import Alert, Change, Metric, Recommendation, Trend
+    from routecast.models.insights import Alert, Recommendation, Trend
     from routecast.models.overview import Overview
 
 SECTIONS: Final = ("alert", "change", "trend", "recommendation", "capacity")
@@ -27,7 +27,6 @@ _STYLES: Final = {
     "worse": "red",
     "better": "green",
 }
-_UNITS: Final = {"ms": ("{:,.0f} ms", 1.0), "ratio": ("{:.3g} %", 100.0), "per_min": ("{:,.4g}/min", 1.0), "score": ("{:.2f}", 1.0)}
 
 
 def colours() -> Console:
@@ -42,11 +41,6 @@ def print_overview(found: Overview, kinds: Sequence[str]) -> None:
         if number:
             out.print()
         sections[kind](out, found)
-
-
-def line_of(text: str) -> str:
-    """Without anything that could steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def note_of(alert: Alert, now_ms: float) -> str:
@@ -65,26 +59,6 @@ def alert_table(alerts: Sequence[Alert], now_ms: float) -> Table:
         for alert in alerts
     ]
     return _table(("severity", "id", "for", "what", "note"), rows, styled=0, wide=3)
-
-
-def about(subject_kind: str, subject_id: str) -> str:
-    """A target by its id, anything else with its kind."""
-    return line_of(subject_id if subject_kind == "target" else subject_kind if subject_kind == "system" else f"{subject_kind} {subject_id}")
-
-
-def metric_of(metric: str) -> str:
-    """As people call it."""
-    return {"ttft": "time to first chunk", "tpot": "time per output token"}.get(metric, metric.replace("_", " "))
-
-
-def value_of(metric: Metric, value: float | None) -> str:
-    """With its unit; `-` where it is unknown."""
-    from routecast.models.insights import UNITS  # noqa: PLC0415 - slow to import
-
-    if value is None:
-        return "-"
-    text, factor = _UNITS.get(UNITS[metric], ("${:.3g}", 1.0))
-    return text.format(value * factor)
 
 
 def _alerts(out: Console, found: Overview) -> None:
@@ -109,11 +83,6 @@ def _changes(out: Console, found: Overview) -> None:
         for change in found.changes
     ]  # fmt: skip
     out.print(_table(("", "about", "metric", "usually", "now", "for", "seen in"), rows, styled=0))
-
-
-def direction_of(change: Change) -> str:
-    """Worse or better than usual; `other` for throughput, which is neither."""
-    return "worse" if change.worse else "other" if change.metric == "throughput" else "better"
 
 
 def moving(trends: Sequence[Trend]) -> list[Trend]:
@@ -162,14 +131,6 @@ def _capacity(out: Console, found: Overview) -> None:
     _head(out, "Capacity", "how much load fits")
     rows = [(_scale(item), item.service, f"{item.now_per_min:,.0f}/min", fits_of(item), line_of(item.scale.reason or item.reason)) for item in found.capacity]
     out.print(_table(("scale", "service", "arrives", "fits", "why"), rows, styled=None, wide=4))
-
-
-def fits_of(item: Capacity) -> str:
-    """The load that fits with its interval."""
-    if item.sustainable_per_min is None:
-        return "unknown"
-    low, high = (f"{bound:,.0f}" if bound is not None else "…" for bound in (item.low_per_min, item.high_per_min))
-    return f"{item.sustainable_per_min:,.0f}/min ({low} to {high})"
 
 
 def _scale(item: Capacity) -> str:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from routecast.cli.durations import lasting, seconds_of
-from routecast.cli.insights_screen import line_of
+from routecast.cli.durations import seconds_of
 from routecast.cli.kafka import READ_S, File, Json, Plain, Url, ask, configured
 from routecast.cli.render import complain, form, show, show_json, show_rows
 from routecast.cli.targets import USAGE, Wait
+from routecast.dashboards.terminal.words import lasting, line_of
 
 if TYPE_CHECKING:
     from routecast.models.config import Config

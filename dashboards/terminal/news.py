@@ -1,4 +1,4 @@
-"""What is new about an insight, a line each: most records only repeat what is known."""
+"""What is new about an insight: most records only repeat what is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from routecast.analytics.insights.standing import concerns
-from routecast.cli.insights_screen import about, direction_of, fits_of, line_of, metric_of, value_of
+from routecast.dashboards.terminal.words import about, direction_of, fits_of, line_of, metric_of, value_of
 from routecast.models.capacity import Capacity
 from routecast.models.insights import Alert, Change, Insight, Recommendations, Subject, Trends
 
@@ -18,11 +18,28 @@ Parts = tuple[str, str, str, str, str]
 """Kind, about, what, level, in words."""
 
 
-class Line(NamedTuple):
-    """For people, and with tabs between its parts: kind, about, what, level, epoch ms, in words."""
+class Item(NamedTuple):
+    """Something that is new."""
 
-    text: str
-    plain: str
+    at_ms: float
+    kind: str
+    """alert, change, trend, recommendation or capacity."""
+    who: str
+    what: str
+    level: str
+    """Severity, direction or `over`."""
+    said: str
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        time = f"{datetime.fromtimestamp(self.at_ms / 1000.0, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return f"{time}  {self.kind:14}  {self.level:9}  {self.who}: {self.said}"
+
+    @property
+    def plain(self) -> str:
+        """With tabs between its parts, the time as epoch ms."""
+        return f"{self.kind}\t{self.who}\t{self.what}\t{self.level}\t{self.at_ms:.0f}\t{self.said}"
 
 
 class News:
@@ -38,9 +55,9 @@ class News:
         self._service = service
         self._last: dict[str, str] = {}
 
-    def of(self, insight: Insight) -> list[Line]:
-        """The lines of what is new in this one; take every record, also old ones."""
-        return [_line(at_ms, *parts) for name, state, at_ms, parts in self._said(insight) if self._changed(name, state) and parts]
+    def of(self, insight: Insight) -> list[Item]:
+        """What is new in this one; take every record, also old ones."""
+        return [Item(at_ms, *parts) for name, state, at_ms, parts in self._said(insight) if self._changed(name, state) and parts]
 
     def _changed(self, name: str, state: str) -> bool:
         before, self._last[name] = self._last.get(name), state
@@ -88,8 +105,3 @@ def _change(change: Change) -> tuple[str, str]:
     if change.ended_by == "accepted":
         return "over", f"{values}: that is usual now"
     return direction_of(change), values
-
-
-def _line(at_ms: float, kind: str, who: str, what: str, level: str, said: str) -> Line:
-    time = f"{datetime.fromtimestamp(at_ms / 1000.0, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return Line(f"{time}  {kind:14}  {level:9}  {who}: {said}", f"{kind}\t{who}\t{what}\t{level}\t{at_ms:.0f}\t{said}")
