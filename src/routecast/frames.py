@@ -1,0 +1,110 @@
+"""Recordings as pandas DataFrames: `load_decisions(path)`, one row for each call to a target.
+
+Columns, types and units are those of `routecast.models.tables`; docs/data.md explains them. Unknown is NaN, NaT or a missing category, never 0.
+Memory: the columns, and one part of each partition of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from routecast.analytics.decision_columns import DecisionColumns
+from routecast.analytics.pairing import Pairing
+from routecast.analytics.table_columns import Cells, Codes
+from routecast.models.errors import ConfigError
+from routecast.models.events import Feedback
+from routecast.models.tables import DECISIONS, Column
+from routecast.streams.recorded_attempts import recorded_config
+from routecast.streams.recorded_orders import recorded_orders
+from routecast.streams.recorded_range import Placed, Range, in_time
+from routecast.streams.recording import Recording
+from routecast.streams.replay import readable
+from routecast.streams.topics import EVENTS
+
+Bound = datetime | float | Mapping[int, int] | None
+"""A time (with a time zone, or epoch milliseconds), or an offset of each partition; None: none."""
+Told = Callable[[int, float], None]
+"""Told how many events were read and the append time they have reached, epoch ms."""
+
+_BATCH = 1 << 16
+_SCORED = ("quality", "satisfaction")
+
+
+def load_decisions(path: str | Path, *, begin: Bound = None, end: Bound = None, tell: Told | None = None) -> pd.DataFrame:
+    """The table `decisions` of a recording: one row for each call to a target, in the order of their starts.
+
+    Args:
+        path: what `routecast record` or `routecast import` wrote.
+        begin: only what was appended at or after it; a call lacks what of it lies outside.
+        end: only what was appended before it.
+        tell: told now and then how far it is.
+
+    Raises ConfigError, DecodeError, CheckFailed where the file cannot be read.
+    """
+    with Recording(Path(path)) as recording:
+        config, pairing = recorded_config(recording), Pairing()
+        columns = DecisionColumns({target.id: target for target in config.target} if config else {}, recorded_orders(recording))
+        records = in_time(recording, EVENTS, Range(_bound(begin), _bound(end)))
+        frame = _frame(DECISIONS, _decisions(records, pairing, columns, tell or _silent), columns.codes)
+    return _judged(frame.sort_values("at", kind="stable", ignore_index=True), pairing.feedback)
+
+
+def _decisions(records: Iterator[Placed], pairing: Pairing, columns: DecisionColumns, tell: Told) -> Iterator[dict[str, Cells]]:
+    events = 0
+    for append_ms, _, record in records:
+        found, _ = readable(record.value)
+        for event in found:
+            pairing.add(event)
+        events += len(found)
+        tell(events, append_ms)
+        if len(pairing) >= _BATCH:
+            yield columns.batch(pairing.take())
+    yield columns.batch(pairing.finish())
+
+
+def _frame(table: Sequence[Column], batches: Iterator[dict[str, Cells]], codes: Mapping[str, Codes]) -> pd.DataFrame:
+    """Batches become columns one by one, so that no more than one column exists twice."""
+    parts: dict[str, list[Any]] = {column.name: [] for column in table}
+    for batch in batches:
+        for column in table:
+            cells = batch[column.name]
+            parts[column.name].append(pd.Series(cells, dtype="str" if column.kind == "text" else None))
+    whole: dict[str, Any] = {}
+    for column in table:
+        cells: Any = pd.concat(parts.pop(column.name), ignore_index=True)
+        if column.kind == "category":
+            cells = pd.Categorical.from_codes(cells.to_numpy(), pd.Index(codes[column.name].names, dtype="str"))
+        whole[column.name] = cells.dt.tz_localize("UTC") if column.kind == "time" else cells
+    return pd.DataFrame(whole, copy=False)
+
+
+def _judged(frame: pd.DataFrame, feedback: Sequence[Feedback]) -> pd.DataFrame:
+    """What feedback said last of a request at a target goes to its last attempt there."""
+    if not feedback:
+        return frame
+    said = pd.DataFrame([(one.request_id, one.target, one.quality, one.satisfaction) for one in feedback], columns=["request_id", "target", *_SCORED])
+    said = said.groupby(["request_id", "target"], sort=False)[list(_SCORED)].last().astype(float)
+    asked = frame.loc[frame["request_id"].isin(said.index.get_level_values(0)), ["request_id", "target"]].astype({"target": "str"})
+    asked = asked[~asked.duplicated(keep="last")]
+    found = asked.join(said, on=["request_id", "target"])
+    for name in _SCORED:
+        known = found[name].dropna()
+        frame.loc[known.index, name] = known
+    return frame
+
+
+def _bound(bound: Bound) -> float | Mapping[int, int] | None:
+    if not isinstance(bound, datetime):
+        return bound
+    if bound.tzinfo is None:
+        raise ConfigError(f"{bound.isoformat()!r} has no time zone: give one, for example datetime(…, tzinfo=UTC)")
+    return bound.timestamp() * 1000.0
+
+
+def _silent(events: int, at_ms: float) -> None:
+    """Nobody watches."""
