@@ -29,13 +29,13 @@ def rows() -> list[Row]:
 
 
 def encoding() -> list[Row]:
-    """A line of 29 figures, all known, its names looked up and guarded."""
+    """A line of 30 figures, all known, its names looked up and guarded."""
     luck = random.Random(1)
     values = tuple(luck.randrange(1000) if field.kind == "int" else float(f"{luck.random() * 10:.6g}") for field in PROVIDER_WINDOW.fields)
     encoder, guard = Encoder(PROVIDER_WINDOW), CardinalityGuard()
     points = [Point(PROVIDER_WINDOW, (f"target-{i}", "openai", "gpt-4o", "chat", "eastus", "10s"), 1.7e12 + i, values) for i in range(100)]
     us = _cpu_us(lambda: [encoder.line(guard.guarded(point)) for point in points]) / len(points)
-    return [Row("encode a line of 29 fields, CPU", f"{us:.1f} µs", "≤ 12 µs")]
+    return [Row("encode a line of 30 fields, CPU", f"{us:.1f} µs", "≤ 12 µs")]
 
 
 def translating() -> list[Row]:
@@ -54,7 +54,7 @@ def translating() -> list[Row]:
 def server() -> list[Row]:
     """Lines a second that InfluxDB takes on one connection from lines that are ready."""
     if not built():
-        return [Row("InfluxDB, one connection, 29 fields", "not measured: no server was built here; its tests build one")]
+        return [Row("InfluxDB, one connection, 30 fields", "not measured: no server was built here; its tests build one")]
     encoder, luck = Encoder(PROVIDER_WINDOW), random.Random(1)
     values = tuple(luck.randrange(1000) if field.kind == "int" else luck.random() for field in PROVIDER_WINDOW.fields)
     first_ms = time.time() * 1000 - 3_600_000
@@ -64,7 +64,7 @@ def server() -> list[Row]:
         settings = Influx(url=started.url)
         Administration(settings, started.token).make()
         found = limit(started, lines, settings)
-    return [Row("InfluxDB, one connection, lines of 29 fields a second", f"{found:,.0f}")]
+    return [Row("InfluxDB, one connection, lines of 30 fields a second", f"{found:,.0f}")]
 
 
 def _cpu_us(work: Callable[[], object]) -> float:

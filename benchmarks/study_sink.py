@@ -240,7 +240,7 @@ def run(folder: Path, points: int, outage_s: float, seed: int) -> bool:
     print(f"{2 * truth.windows:,} points in {took_s:.0f} s, {sinks.kills} kills, {outage_s:.0f} s of outage; answers {json.dumps(statuses)}")
     print(f"stored {found.windows:,} windows with {found.requests:,} requests; on the log {truth.windows:,} with {truth.requests:,}")
     print(f"dead letters {len(dead)}, all of them poison: {len(poisoned) == len(dead)}; memory at most {sinks.most_mb:.0f} MB (aim < {MOST_MB:.0f})")
-    print(f"the server's own limit, one connection: {most:,.0f} lines of 29 fields a second")
+    print(f"the server's own limit, one connection: {most:,.0f} lines of 30 fields a second")
     return found == truth and len(dead) == len(poisoned) == 2 * POISON_WINDOWS and sinks.most_mb < MOST_MB and code == 0
 
 

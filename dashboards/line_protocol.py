@@ -1,7 +1,7 @@
 """Points as lines of InfluxDB's line protocol, with the types of the registry and no others.
 
 The server would take the first type it sees for granted, split a line at a raw newline, and refuse a whole batch for an empty tag; so names
-are made safe and types are checked here. A line of 29 figures takes about 6 µs.
+are made safe and types are checked here. A line of 30 figures takes about 6 µs.
 """
 
 from __future__ import annotations

@@ -40,6 +40,6 @@ def _done(word: Control) -> str:
 def _decisions(stats: RouterStats, place: str) -> list[Point]:
     """A router counts by outcome and by reason, each with the other summed up."""
     age_s = None if stats.snapshot_age_ms is None else stats.snapshot_age_ms / 1000
-    rest = (stats.decision_us_p50, stats.decision_us_p99, age_s)
+    rest = (stats.decision_us_p50, stats.decision_us_p99, age_s, stats.queue, stats.dropped)
     nudge = below_ms(place)
     return [Point(ROUTER_DECISION, (d.service, d.policy, d.outcome or ALL, d.reason or ALL), stats.at_ms, (d.count, *rest), nudge) for d in stats.decisions]

@@ -114,7 +114,7 @@ PROVIDER_WINDOW: Final = Measurement(
     + _floats("score", quality="mean quality, 0..1", satisfaction="mean satisfaction, 0..1")
     + _floats("USD", cost_usd="cost of all requests") + _ints("", tokens="input and output tokens")
     + _floats("ratio", cpu="mean processor load that targets reported, 0..1", memory="mean memory in use, 0..1")
-    + _floats("ms", network_ms="mean network latency that targets reported"),
+    + _floats("ms", network_ms="mean network latency that targets reported") + _ints("", judgements="judgements behind `quality`"),
     _WINDOWS,
 )  # fmt: skip
 
@@ -157,7 +157,8 @@ ROUTER_DECISION: Final = Measurement(
     (_SERVICE, Tag("policy", "policy that decided"), Tag("outcome", "what became of it"), Tag("reason", "why it was no plain draw")),
     _ints("", count="decisions")
     + _floats("us", decision_us_p50="median time of a decision of this router", decision_us_p99="its 99th percentile")
-    + _floats("s", snapshot_age_s="age of the snapshot it decided by"),
+    + _floats("s", snapshot_age_s="age of the snapshot it decided by")
+    + _ints("", queue="requests that wait in this router", dropped="events this process could not report since it started"),
     {"": "7d"},
     "ns",
 )

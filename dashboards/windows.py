@@ -68,7 +68,7 @@ def _values(record: WindowRecord, found_s: Sequence[Sequence[float | None]]) -> 
         _per(record.quality_sum / MILLION, record.quality_n), _per(record.satisfaction_sum / MILLION, record.satisfaction_n),
         record.cost_micro_usd / MILLION, tokens,
         _per(record.cpu_sum / MILLION, record.cpu_n), _per(record.memory_sum / MILLION, record.memory_n),
-        _per(record.network_us_sum / 1000, record.network_n),
+        _per(record.network_us_sum / 1000, record.network_n), record.quality_n,
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def test_the_length_of_a_window_decides_on_its_bucket(window: str, bucket: str) 
 
 def test_what_is_not_known_is_left_out() -> None:
     """Line protocol has no null."""
-    values: tuple[Any, ...] = (5, 0, 0, 0, 0, 1.5, *(None,) * 23)
+    values: tuple[Any, ...] = (5, 0, 0, 0, 0, 1.5, *(None,) * 24)
     encoder = Encoder(PROVIDER_WINDOW)
     texts = [encoder.line(Point(PROVIDER_WINDOW, WINDOW_TAGS, AT_MS, values)).text for _ in range(2)]
     assert texts[0] == texts[1]

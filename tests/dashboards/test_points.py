@@ -100,8 +100,8 @@ def test_rates_of_a_window_are_over_the_part_that_is_known() -> None:
     record = _window([5], ok=1, covered_ms=5000, input_tokens=40, output_tokens=60, cost_micro_usd=2_500_000, quality_n=2, quality_sum=1_500_000,
                      cpu_n=1, cpu_sum=250_000, network_n=2, network_us_sum=5000, queue_n=1, queue_depth_max=7)  # fmt: skip
     found = _fields(window_points(record)[0])
-    names = ("rpm", "tpm", "tokens", "cost_usd", "quality", "satisfaction", "cpu", "memory", "network_ms", "queue_depth")
-    assert [found[name] for name in names] == [12.0, 1200.0, 100, 2.5, 0.75, None, 0.25, None, 2.5, 7]
+    names = ("rpm", "tpm", "tokens", "cost_usd", "quality", "judgements", "satisfaction", "cpu", "memory", "network_ms", "queue_depth")
+    assert [found[name] for name in names] == [12.0, 1200.0, 100, 2.5, 0.75, 2, None, 0.25, None, 2.5, 7]
 
 
 def _score(name: str, state: State = "ok", score: float = 0.5) -> TargetScore:
@@ -190,10 +190,10 @@ def test_reports_of_routers_in_one_millisecond_stay_apart() -> None:
         DecisionCount(service="chat", policy="performance", count=7, outcome="ok"),
         DecisionCount(service="chat", policy="performance", count=2, reason="urgent"),
     )
-    stats = RouterStats(at_ms=AT_MS, decisions=counts, snapshot_age_ms=1500.0, decision_us_p50=4.5)
+    stats = RouterStats(at_ms=AT_MS, decisions=counts, snapshot_age_ms=1500.0, decision_us_p50=4.5, queue=3, dropped=2)
     points = [event_points(stats, place) for place in ("events/0/5/0", "events/1/5/0")]
     assert [point.tags for point in points[0]] == [("chat", "performance", "ok", "_all"), ("chat", "performance", "_all", "urgent")]
-    assert points[0][0].values == (7, 4.5, None, 1.5)
+    assert points[0][0].values == (7, 4.5, None, 1.5, 3, 2)
     assert points[0][0].below_ms != points[1][0].below_ms
     assert {point.below_ms for point in points[0]} == {below_ms("events/0/5/0")}
 
