@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -49,7 +50,7 @@ class DecisionColumns:
         cells |= {
             "request_id": [start.request_id or end.request_id for start, end in zip(starts, ends, strict=True)],
             "attempt": np.array([(start if start.target else end).attempt for start, end in zip(starts, ends, strict=True)], np.int64),
-            "at": times(began_ms),
+            "started_at": times(began_ms),
             "ended_at": times([end.at_ms for end in ends]),
             "term": np.array([decision.snapshot[0] for decision in decisions], float),
             "seq": np.array([decision.snapshot[1] for decision in decisions], float),
@@ -104,7 +105,8 @@ class DecisionColumns:
 
 
 def _either(starts: Sequence[Any], ends: Sequence[Any], name: str) -> list[str | None]:
-    return [getattr(start, name) or getattr(end, name) for start, end in zip(starts, ends, strict=True)]
+    field = attrgetter(name)
+    return [at_start or at_end for at_start, at_end in zip(map(field, starts), map(field, ends), strict=True)]
 
 
 def _mask(text: str) -> int:

@@ -26,7 +26,7 @@ class Column(NamedTuple):
 DECISIONS = (
     Column("request_id", "text", "", "the request; with `attempt` it names a row"),
     Column("attempt", "count", "", "1 is the first call of a request, more are retries and hedges"),
-    Column("at", "time", "UTC", "when the call began, by the application's clock: the moment of the decision"),
+    Column("started_at", "time", "UTC", "when the call began, by the application's clock: the moment of the decision"),
     Column("ended_at", "time", "UTC", "when it ended; unknown where its end is not in the recording"),
     Column("service", "category", "", "from the event, else from the recorded configuration"),
     Column("target", "category", "", "chosen target"),
@@ -60,4 +60,4 @@ DECISIONS = (
     Column("satisfaction", "number", "ratio", "0..1, as `quality`"),
     Column("emitter", "category", "", "process that reported it"),
 )  # fmt: skip
-"""One row for each call to a target, in the order of `at`; an attempt that never ended in the recording has a row too."""
+"""One row for each call to a target, in the order of `started_at`; an attempt that never ended in the recording has a row too."""

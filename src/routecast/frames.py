@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from routecast.analytics.decision_columns import DecisionColumns
@@ -31,7 +32,8 @@ Bound = datetime | float | Mapping[int, int] | None
 Told = Callable[[int, float], None]
 """Told how many events were read and the append time they have reached, epoch ms."""
 
-_BATCH = 1 << 16
+_BATCH = 1 << 13
+"""Attempts whose columns are made at once: few enough that they stay in the processor's cache."""
 _SCORED = ("quality", "satisfaction")
 
 
@@ -51,7 +53,7 @@ def load_decisions(path: str | Path, *, begin: Bound = None, end: Bound = None, 
         columns = DecisionColumns({target.id: target for target in config.target} if config else {}, recorded_orders(recording))
         records = in_time(recording, EVENTS, Range(_bound(begin), _bound(end)))
         frame = _frame(DECISIONS, _decisions(records, pairing, columns, tell or _silent), columns.codes)
-    return _judged(frame.sort_values("at", kind="stable", ignore_index=True), pairing.feedback)
+    return _judged(frame.sort_values("started_at", kind="stable", ignore_index=True), pairing.feedback)
 
 
 def _decisions(records: Iterator[Placed], pairing: Pairing, columns: DecisionColumns, tell: Told) -> Iterator[dict[str, Cells]]:
@@ -73,14 +75,17 @@ def _frame(table: Sequence[Column], batches: Iterator[dict[str, Cells]], codes: 
     for batch in batches:
         for column in table:
             cells = batch[column.name]
-            parts[column.name].append(pd.Series(cells, dtype="str" if column.kind == "text" else None))
-    whole: dict[str, Any] = {}
-    for column in table:
-        cells: Any = pd.concat(parts.pop(column.name), ignore_index=True)
-        if column.kind == "category":
-            cells = pd.Categorical.from_codes(cells.to_numpy(), pd.Index(codes[column.name].names, dtype="str"))
-        whole[column.name] = cells.dt.tz_localize("UTC") if column.kind == "time" else cells
-    return pd.DataFrame(whole, copy=False)
+            parts[column.name].append(pd.array(cells, dtype="str") if column.kind == "text" else cells)
+    return pd.DataFrame({column.name: _series(column, parts.pop(column.name), codes) for column in table}, copy=False)
+
+
+def _series(column: Column, parts: list[Any], codes: Mapping[str, Codes]) -> Any:
+    if column.kind == "text":
+        return pd.concat([pd.Series(part) for part in parts], ignore_index=True)
+    cells = np.concatenate(parts)
+    if column.kind == "category":
+        return pd.Categorical.from_codes(cells, pd.Index(codes[column.name].names, dtype="str"))
+    return pd.Series(cells).dt.tz_localize("UTC") if column.kind == "time" else cells
 
 
 def _judged(frame: pd.DataFrame, feedback: Sequence[Feedback]) -> pd.DataFrame:
