@@ -30,6 +30,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, tag="claim", omit_default
     worker: str
     """`host-pid`."""
     config_version: str
+    version: str = ""
+    """Of routecast; empty where it did not say so yet."""
 
 
 class TickRecord(msgspec.Struct, frozen=True, kw_only=True, tag="tick", omit_defaults=True):

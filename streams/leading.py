@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from importlib import metadata
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -116,7 +117,7 @@ class Leading:
 
     async def _claimed(self, session: _Session, merge: Merge, checkpoint: Checkpoint | None) -> Leader:
         now_ms = self._clock.now_ms()
-        claim = Claim(at_ms=now_ms, worker=self._worker, config_version=self._config.version)
+        claim = Claim(at_ms=now_ms, worker=self._worker, config_version=self._config.version, version=metadata.version("routecast"))
         offset = await session.publish(Message(TICKS, b"", encode_tick(claim)))
         before = checkpoint.term if checkpoint else -1
         self.term = offset if offset > before else before + 1 + offset  # where ticks were made anew, routers would take the new leader for an old one

@@ -6,7 +6,26 @@ from typing import Annotated
 
 import typer
 
-from routecast.cli import access, alerts, capacity, config, demo, influx, insights, policy, record, replay, route, send, sink, tail, targets, topics, worker
+from routecast.cli import (
+    access,
+    alerts,
+    capacity,
+    config,
+    demo,
+    doctor,
+    influx,
+    insights,
+    policy,
+    record,
+    replay,
+    route,
+    send,
+    sink,
+    tail,
+    targets,
+    topics,
+    worker,
+)
 from routecast.cli.render import complain
 from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Unreachable
 
@@ -28,6 +47,7 @@ app.add_typer(policy.app, name="policy")
 app.command("insights")(insights.insights)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(influx.app, name="influx")
+app.command("doctor")(doctor.doctor)
 app.command("access")(access.access)
 app.add_typer(route.app, name="route")
 app.add_typer(config.app, name="config")

@@ -1,0 +1,152 @@
+"""Examining a set-up: checks that depend on each other, each with a deadline of its own, none of which can take the others along.
+
+No check changes anything. One whose need failed is skipped and names it; what depends on nothing runs at the same time as the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, TypeVar
+
+from aiokafka.errors import ClusterAuthorizationFailedError, GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
+
+from routecast.models.diagnosis import Cause, Checked, Status
+from routecast.models.errors import ConfigError, RoutecastError, Unreachable
+from routecast.streams.clock import Clock
+
+Result = TypeVar("Result")
+
+DEADLINE_S: Final = 10.0
+"""Longest time for one check, unless something else is asked for: clients give up by themselves before."""
+_BECAUSE: Final = "because"
+_NOT_ALLOWED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
+_CAUSES: Final[tuple[tuple[type[Exception], Cause], ...]] = (
+    (ConfigError, "configuration"), (Unreachable, "unreachable"), (KafkaError, "unreachable"), (OSError, "unreachable"),
+)  # fmt: skip
+_COMMAND: Final = re.compile(r"(?:^|(?<=`)|(?<=&& ))routecast [^`#\n]*[^`#\s]", re.MULTILINE)
+_GIVEN: Final = {"access", "record", "replay", "doctor", "worker", "sink", "send", "tail", "topics", "targets", "insights", "alerts", "policy"}
+"""Commands that talk to Kafka, and so take `--kafka`."""
+
+
+class Finding(NamedTuple):
+    """What a check says of one thing."""
+
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+class Skipped(Exception):  # noqa: N818 - names the outcome
+    """Raised by a check that has nothing to look at; the text says why."""
+
+
+class Check(NamedTuple):
+    """Something to look at.
+
+    `ask` may raise whatever our clients raise: errors of ours become failures with their own advice, refusals for lack of rights are skipped.
+    """
+
+    name: str
+    ask: Callable[[], Awaitable[Sequence[Finding]]]
+    needs: tuple[str, ...] = ()
+    """Checks without which this one makes no sense."""
+
+
+async def examine(checks: Sequence[Check], clock: Clock, deadline_s: float = DEADLINE_S) -> list[Checked]:
+    """Run all checks; what they found, in their order. Takes at most the deadline times the longest chain of needs. Needs come before those who need."""
+    running: dict[str, asyncio.Task[list[Checked]]] = {}
+    for check in checks:
+        needed = [running[name] for name in check.needs if name in running]
+        running[check.name] = asyncio.create_task(_after(check, needed, clock, deadline_s))
+    return [found for task in running.values() for found in await task]
+
+
+async def _after(check: Check, needed: Iterable[asyncio.Task[list[Checked]]], clock: Clock, deadline_s: float) -> list[Checked]:
+    for task in needed:
+        bad = next((found for found in await task if found.status in {"failed", "skipped"}), None)
+        if bad is not None:
+            why = bad.detail if bad.detail.startswith(_BECAUSE) else f"{_BECAUSE} `{bad.check}` {'failed' if bad.status == 'failed' else 'was skipped'}"
+            return [Checked(check=check.name, status="skipped", detail=why, took_ms=0.0)]
+    began_s = clock.monotonic_s()
+    findings, cause = await _asked(check, deadline_s)
+    took_ms = round((clock.monotonic_s() - began_s) * 1000.0, 1)
+    return [
+        Checked(check=check.name, status=status, detail=detail, fix=fix, cause=cause if status == "failed" else None, took_ms=took_ms)
+        for status, detail, fix in findings
+    ]
+
+
+async def _asked(check: Check, deadline_s: float) -> tuple[Sequence[Finding], Cause]:
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await check.ask(), "check"
+    except (Skipped, RoutecastError, KafkaError, OSError) as error:
+        causes: list[Cause] = [cause for kind, cause in _CAUSES if isinstance(error, kind)]
+        return _raised(error, deadline_s), causes[0] if causes else "check"
+
+
+def _raised(error: Exception, deadline_s: float) -> list[Finding]:
+    if isinstance(error, Skipped):
+        return [Finding("skipped", str(error))]
+    if isinstance(error, TimeoutError):
+        return [Finding("failed", f"no answer within {deadline_s:g} s", "see that the server is not overloaded, or give more time: --deadline")]
+    refusal = next((one for one in (error, error.__cause__) if isinstance(one, _NOT_ALLOWED)), None)
+    if refusal is not None:
+        return [Finding("skipped", f"this login may not look at that ({refusal}): an operator's may")]
+    if isinstance(error, RoutecastError):
+        return [failure(line) for line in str(error).splitlines()]
+    return [Finding("failed", f"{type(error).__name__}: {error}", "see the log of the server")]
+
+
+def failure(sentence: str) -> Finding:
+    """A failure from a sentence of ours, which ends with what to do."""
+    detail, mark, fix = _parted(sentence)
+    return Finding("failed", detail if mark else sentence, fix)
+
+
+def _parted(sentence: str) -> tuple[str, str, str]:
+    return max((sentence.rpartition(mark) for mark in ("; ", ": ")), key=lambda parts: len(parts[0]))
+
+
+class Typed:
+    """Makes advice ready to be typed: our own commands get the options that this examination was started with."""
+
+    def __init__(self, config: str | None, kafka: str | None) -> None:
+        self._config = ["--config", config] if config else []
+        self._kafka = ["--kafka", kafka] if kafka else []
+
+    def __call__(self, fix: str) -> str:
+        """The advice with every command complete."""
+        return _COMMAND.sub(lambda found: self._complete(found[0]), fix)
+
+    def _complete(self, command: str) -> str:
+        words = command.split()
+        options = [*self._config, *(self._kafka if words[1] in _GIVEN else [])]
+        return f"{command} {shlex.join(options)}" if options else command
+
+
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """What a blocking function returns, in a thread that nobody waits for: when the deadline is over, the program may end."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Result] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it
+            _tell(loop, answer, answer.set_exception, error)
+        else:
+            _tell(loop, answer, answer.set_result, result)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await answer
+
+
+def _tell(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Any], tell: Callable[[Any], None], what: Any) -> None:
+    with suppress(RuntimeError):  # the loop is closed by then
+        loop.call_soon_threadsafe(lambda: None if answer.done() else tell(what))
