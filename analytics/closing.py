@@ -199,7 +199,7 @@ class Closing:
 
     def _changed_groups(self, job: _Job, stats: WindowStats, known: _Published | None) -> tuple[Ints, dict[str, int]]:
         marks = _marks(job.groups.sums(stats.sums)).tolist()
-        now = {f"{subject.kind}/{subject.id}": mark for subject, mark in zip(job.groups.subjects, marks, strict=True)}
+        now = {subject.key: mark for subject, mark in zip(job.groups.subjects, marks, strict=True)}
         before = known.groups if known is not None else {}
         return np.array([i for i, (name, mark) in enumerate(now.items()) if mark != before.get(name, 0)], np.int64), now
 

@@ -22,7 +22,7 @@ from routecast.analytics.quantiles import Quantiles
 from routecast.analytics.window import Window, WindowStats
 from routecast.models.config import Config
 from routecast.models.details import Details, WindowName
-from routecast.models.insights import Recommendation, Subject
+from routecast.models.insights import Direction, Metric, Recommendation, Subject
 from routecast.models.metrics import WindowRecord
 from routecast.models.rows import PANE_MS, TargetTotals
 from routecast.models.snapshot import QUANTILES
@@ -83,6 +83,8 @@ class DetailsBuilder:
         self.groups = Groups(())
         self.recommendations: Mapping[str, Sequence[Recommendation]] = {}
         """By service, to be shown with its figures."""
+        self.trends: Mapping[str, Mapping[Metric, Direction]] = {}
+        """Where figures are going, by `Subject.key`."""
         self.closed: list[Closed] = []
         """Minutes that the last update closed."""
         self.quantiles: Mapping[str, Quantiles] = {}
@@ -181,7 +183,7 @@ class DetailsBuilder:
         known = len(self._configured)
         order.sort(key=lambda i: (i, "") if i < known else (known, self.targets[i].id))
         targets: dict[WindowName, list[Raw]] = {name: window.targets for name, window in self._windows.items()}
-        written = _subjects([self.targets[i] for i in order], self._totals[order], self._in_flight[order], _picked(targets, order))
+        written = _subjects([self.targets[i] for i in order], self._totals[order], self._in_flight[order], _picked(targets, order), self.trends)
         groups, providers, services = self._groups(), len(self.groups.providers), len(self.groups.services)
         parts = {"targets": written, "providers": groups[:providers], "services": groups[providers : providers + services], "system": groups[-1]}
         advice = [Raw(item.model_dump_json(exclude_none=True).encode()) for item in self.recommendations.get(service, ())]
@@ -192,7 +194,7 @@ class DetailsBuilder:
         if not self._group_details:
             totals, in_flight = self.groups.sums(self._totals), self.groups.sums(self._in_flight)
             groups: dict[WindowName, list[Raw]] = {name: window.groups for name, window in self._windows.items()}
-            self._group_details = _subjects(self.groups.subjects, totals, in_flight, _picked(groups, range(len(self.groups.subjects))))
+            self._group_details = _subjects(self.groups.subjects, totals, in_flight, _picked(groups, range(len(self.groups.subjects))), self.trends)
         return self._group_details
 
 
@@ -204,18 +206,21 @@ def _picked(windows: Mapping[WindowName, Sequence[Raw]], order: Iterable[int]) -
     return ({name: windows[name][i] for name in LENGTHS_MS} for i in order)
 
 
-def _subjects(subjects: Sequence[Subject], totals: Ints, in_flight: Ints, windows: Iterable[Mapping[WindowName, Raw]]) -> list[Raw]:
-    rows = zip(subjects, totals.tolist(), np.maximum(0, in_flight).tolist(), windows, strict=True)
+def _subjects(
+    subjects: Sequence[Subject], totals: Ints, in_flight: Ints, windows: Iterable[Mapping[WindowName, Raw]], trends: Mapping[str, Mapping[Metric, Direction]]
+) -> list[Raw]:
+    going = [trends.get(subject.key, {}) for subject in subjects]
+    rows = zip(subjects, totals.tolist(), np.maximum(0, in_flight).tolist(), windows, going, strict=True)
     return [Raw(_json.encode(_subject(*row))) for row in rows]
 
 
-def _subject(subject: Subject, totals: Sequence[int], in_flight: int, windows: Mapping[WindowName, Raw]) -> dict[str, Any]:
+def _subject(subject: Subject, totals: Sequence[int], in_flight: int, windows: Mapping[WindowName, Raw], trends: Mapping[Metric, Direction]) -> dict[str, Any]:
     """`SubjectDetails` as a mapping, without the labels it does not have."""
     labels = {name: label for name in _NAMED if (label := getattr(subject, name)) is not None}
     started, *outcomes = totals
     return {
         **labels, "started_total": started, "requests_total": sum(outcomes[:_ENDED]), "outcomes_total": dict(zip(_OUTCOMES, outcomes, strict=True)),
-        "in_flight": in_flight, "windows": windows,
+        "in_flight": in_flight, "windows": windows, **({"trends": trends} if trends else {}),
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from routecast.models.errors import DecodeError
+from routecast.models.insights import Direction, Metric
 from routecast.models.recommendation import Recommendation
 
 WindowName = Literal["10s", "1m", "5m", "1h", "24h"]
@@ -135,6 +136,8 @@ class SubjectDetails(_Frozen):
     outcomes_total: OutcomesTotal = OutcomesTotal()
     in_flight: NonNegativeInt = 0
     windows: dict[WindowName, WindowDetails] = {}
+    trends: dict[Metric, Direction] = {}
+    """Where its figures were going at the last analysis; those of which that is not known are left out."""
 
 
 class Details(_Frozen):

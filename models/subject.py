@@ -20,3 +20,8 @@ class Subject(BaseModel):
     model: str | None = None
     service: str | None = None
     region: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Kind and id, `target/azure-eu`: no two subjects have the same."""
+        return f"{self.kind}/{self.id}"

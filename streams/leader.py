@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from routecast.analytics.experiments.ledger import Ledger
 from routecast.analytics.insights.insights import Insights
 from routecast.analytics.insights.outlook import Outlook
 from routecast.analytics.insights.roster import Roster
 from routecast.analytics.insights.silences import Match
 from routecast.analytics.merge import Merge
+from routecast.analytics.orders import Orders
 from routecast.analytics.quantiles import Quantiles
 from routecast.analytics.snapshot import ServiceAnalyst, Tick
 from routecast.models.capacity import Capacity
@@ -60,7 +62,7 @@ def word_of(value: bytes) -> tuple[Control | None, str]:
     words = [event for event in events if isinstance(event, Control)]
     if bad or len(words) != 1:
         return None, bad[0].reason if bad else f"{len(words)} words about targets, not one"
-    return (words[0], "") if words[0].sound else (None, f"action {words[0].action!r} with target {words[0].target!r}: only `set_policy` goes without one")
+    return (None, words[0].fault) if words[0].fault else (words[0], "")
 
 
 def trips_of(value: bytes) -> tuple[list[Tripped], str]:
@@ -100,7 +102,7 @@ class Leader:
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
         self._control = self._trips = -1
         self._heeds_from_ms = -math.inf if checkpoint else now_ms  # what was said earlier is in the checkpoint, or over
-        self._drained, self._weights, self._policies = set[str](), dict[str, float](), dict[str, str]()
+        self._orders, self._ledger = Orders(), Ledger(frozenset(config.services))
         self._states: dict[str, State] = {}
         self._snapshots: dict[str, RoutingSnapshot] = {}
         self._looks: list[Look] = []
@@ -113,9 +115,12 @@ class Leader:
         self._details_ms = checkpoint.details_ms
         self._details.quantiles = {name: Quantiles(*quantiles) for name, quantiles in checkpoint.quantiles.items()}
         self._trips = checkpoint.trips
-        self._control, self._drained, self._weights = checkpoint.control, set(checkpoint.drained), dict(checkpoint.weights)
-        self._policies = dict(checkpoint.policies)
+        self._control, self._orders = checkpoint.control, checkpoint.orders
         self._insights = self._resumed(checkpoint)
+        try:
+            self._ledger.resume(checkpoint.experiments)
+        except DecodeError as error:
+            _log.warning("experiments are over: the checkpoint does not fit (%s); start them again", error)
         try:
             self._outlook.resume(checkpoint.advice)
         except (DecodeError, LookupError, TypeError, ValueError) as error:
@@ -153,34 +158,9 @@ class Leader:
         self._control = offset
         if word is None:
             return False
-        before = (set(self._drained), dict(self._weights), dict(self._policies))
-        self._follow(word)
-        return before != (self._drained, self._weights, self._policies)
-
-    def _follow(self, word: Control) -> None:
-        if word.action == "drain":
-            self._drained.add(word.target)
-        elif word.action == "resume":
-            self._drained.discard(word.target)
-        elif word.action == "set_policy":
-            self._switch(word)
-        elif word.action in {"silence", "unsilence"}:
-            until_ms = float(word.until_ms or 0.0) if word.action == "silence" else 0.0
-            self._insights.alerts.silence(Match.of(word), until_ms)
-        elif word.weight is None:
-            self._weights.pop(word.target, None)
-        else:
-            self._weights[word.target] = word.weight
-
-    def _switch(self, word: Control) -> None:
-        """The newest word counts: one about all services takes back what was said of any."""
-        if not word.service:
-            self._policies.clear()
-        self._policies.pop(word.service, None)
-        if word.policy is not None:
-            self._policies[word.service] = word.policy
-        elif word.service and "" in self._policies:
-            self._policies[word.service] = ""
+        if word.action in {"silence", "unsilence"}:
+            self._insights.alerts.silence(Match.of(word), float(word.until_ms or 0.0) if word.action == "silence" else 0.0)
+        return self._orders.follow(word) or self._ledger.follow(word)
 
     def heed(self, offset: int, append_ms: float, words: Sequence[Tripped]) -> bool:
         """Take what routers said in a record of the trips; whether it changes anything, which should be published at once."""
@@ -232,6 +212,7 @@ class Leader:
         self._tick_ms = now_ms
         self._see(now_ms)
         self.merge.expire(now_ms - KEPT_MS)
+        experiments = self._ledger.look(now_ms, self.merge.arms()) if self._ledger.due(now_ms) else []
         detailed = abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS  # an earlier leader's clock may have run ahead
         if detailed:
             self._details_ms = now_ms - now_ms % self._metrics_ms
@@ -244,9 +225,10 @@ class Leader:
             control=self._control, trips=self._trips, began=self._began,
         )  # fmt: skip
         self._looks, self._began = [], None
-        self._details.recommendations = self._outlook.recommendations
+        self._details.recommendations, self._details.trends = self._outlook.recommendations, self._insights.trends
         windows = [Message(*published) for published in self.windows.publish(now_ms, self._term, self._seq)]
-        return [Message(TICKS, b"", encode_tick(record)), *snapshots, *windows, *self._say(now_ms, detailed=detailed)]
+        said = [*self._say(now_ms, detailed=detailed), *(_insight(report) for report in experiments)]
+        return [Message(TICKS, b"", encode_tick(record)), *snapshots, *windows, *said]
 
     def _say(self, now_ms: float, *, detailed: bool) -> list[Message]:
         """What the figures mean, with what happened since the last time where the figures are new."""
@@ -266,8 +248,8 @@ class Leader:
         self._outlook.take(capacity, recommendations)
 
     def _snapshot(self, analyst: ServiceAnalyst, tick: Tick) -> bytes:
-        analyst.drained, analyst.weights = self._drained, self._weights
-        analyst.policy = self._policies.get(analyst.service, self._policies.get("", ""))
+        analyst.drained, analyst.weights = self._orders.drained, self._orders.weights
+        analyst.policy, analyst.experiment = self._orders.policy_of(analyst.service), self._ledger.of(analyst.service)
         snapshot = analyst.tick(tick, self._totals, self._details.quantiles)
         self._states |= {target.id: target.state for target in snapshot.targets}
         self._snapshots[analyst.service] = snapshot
@@ -276,14 +258,13 @@ class Leader:
     @property
     def said_once(self) -> bool:
         """Whether the last tick said something that is said once: a checkpoint should know of it first."""
-        return self._insights.said_once or self._outlook.said_once
+        return self._insights.said_once or self._outlook.said_once or self._ledger.said_once
 
     def checkpoint(self) -> Message:
         """Where this leader is, to be published after the messages of the last tick."""
         checkpoint = Checkpoint(
             term=self._term, seq=self._seq, at_ms=self._tick_ms, config_version=self._config.version, offsets=self.merge.offsets, control=self._control,
-            trips=self._trips, drained=sorted(self._drained), weights=dict(sorted(self._weights.items())),
-            policies=dict(sorted(self._policies.items())), details_ms=self._details_ms,
+            trips=self._trips, **self._orders.state(), experiments=self._ledger.state(), details_ms=self._details_ms,
             quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._details.quantiles.items())},
             services={service: analyst.state() for service, analyst in self._analysts.items()}, insights=self._insights.state(),
             advice=self._outlook.state(),

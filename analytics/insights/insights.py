@@ -33,7 +33,7 @@ class Insights:
         roster: gives subjects their places.
     """
 
-    STATE: ClassVar[tuple[str, ...]] = ("_said", "_until_ms", "_analysed_ms")
+    STATE: ClassVar[tuple[str, ...]] = ("_said", "_until_ms", "_analysed_ms", "trends")
 
     def __init__(self, config: Config, roster: Roster) -> None:
         self._analysis_ms = float(config.intervals.analysis_ms)
@@ -43,8 +43,8 @@ class Insights:
         self._until_ms = self._analysed_ms = 0.0
         self._again = False
         self._analysis: Iterator[list[Trends]] = iter(())
-        self.trends: dict[tuple[str, str, Metric], Direction] = {}
-        """Of the last analysis, by kind and id of the subject and by metric."""
+        self.trends: dict[str, dict[Metric, Direction]] = {}
+        """Of the last analysis, by `Subject.key` and metric; what is unknown is left out."""
 
     @property
     def _parts(self) -> dict[str, Stateful]:
@@ -111,8 +111,10 @@ class Insights:
                 found += self._trends.trends(fitted, subjects, places[first : first + _PART])
                 if first + _PART < len(places):
                     yield []
+            self.trends |= {subjects[place].key: {} for place in places}
             for trend in found:
-                self.trends[trend.subject.kind, trend.subject.id, trend.metric] = trend.trend
+                if trend.trend != "unknown":
+                    self.trends[trend.subject.key][trend.metric] = trend.trend
             yield [Trends(service=service, at_ms=at_ms, trends=tuple(found))]
 
 

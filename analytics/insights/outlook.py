@@ -88,4 +88,4 @@ class Outlook:
 
 
 def _declining(insights: Insights) -> Callable[[str], Sequence[str]]:
-    return lambda target: [metric for metric in _METRICS if insights.trends.get(("target", target, metric)) == "declining"]
+    return lambda target: [metric for metric in _METRICS if insights.trends.get(f"target/{target}", {}).get(metric) == "declining"]

@@ -114,6 +114,16 @@ def test_every_configured_target_is_there_before_any_event() -> None:
     assert (details.system.id, details.system.requests_total, details.term, details.seq) == ("system", 0, 1, 2)
 
 
+def test_a_subject_shows_where_its_figures_are_going() -> None:
+    """The words of the last analysis, beside the windows; nothing of subjects without."""
+    builder = builder_of(changelog_of(streamed(3)))
+    builder.trends = {"target/zulu": {"ttft": "declining"}, "service/chat": {"cost": "stable"}}
+    details = builder.details("chat", 1, 2)
+    assert {subject.id: subject.trends for subject in (*details.targets, *details.services) if subject.trends} == {
+        "zulu": {"ttft": "declining"}, "chat": {"cost": "stable"},
+    }  # fmt: skip
+
+
 def test_totals_count_attempts_by_their_end() -> None:
     """Begun, ended and open are told apart; what the caller broke off is a request like any other."""
     history: list[Step] = [(1, 1.0, "zulu", "ok"), (2, 1.0, "zulu", "error"), (3, 1.0, "zulu", "cancelled"), (4, None, "zulu", "ok")]
