@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from routecast.analytics.chunk import Chunk, chunk_of, newest
+from routecast.analytics.experiments.arm_sums import ArmSums
 from routecast.analytics.pane import Pane
 from routecast.analytics.place import Place
 from routecast.analytics.totals import book, judge, label
@@ -41,20 +42,20 @@ class PartitionFold:
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        self.offset = -1
-        self.watermark_ms = 0.0
+        self.offset, self.watermark_ms = -1, 0.0
         self._chunks: list[Chunk] = [Chunk(0)]
         self._places: dict[str, Place] = {}
         self._turn_ms = PANE_MS
         """End of the pane of the watermark."""
         self._gone_ms = self._swept_ms = self._turn_ms - 2 * PANE_MS - KEPT_MS
         """Panes that start at or before the first have expired; up to the second they were looked through."""
-        self._waiting = 0
+        self._waiting, self._applying = 0, -1
+        self._counting = True  # the closing row does not hold yet what is applied
         self._routers: dict[str, RouterSeen] = {}
+        self._arms = ArmSums()
         self._events = self._bad = self._clamped = 0
         self._last_rows: list[Record] = []
         self._tombstones: list[bytes] = []
-        self._applying = -1
 
     @classmethod
     def restored(cls, partition: int, rows: Iterable[PaneRow | TotalsRow]) -> PartitionFold:
@@ -78,6 +79,7 @@ class PartitionFold:
             self._swept_ms = self._gone_ms
             self._events, self._bad, self._clamped = row.events, row.bad, row.clamped
             self._routers = {seen.emitter: seen for seen in row.routers}
+            self._arms = ArmSums(row.arms)
 
     def _restore_pane(self, row: PaneRow) -> None:
         if row.pane_ms <= self._gone_ms:
@@ -110,7 +112,8 @@ class PartitionFold:
             self._expire()
 
     def _count(self, offset: int, events: int, bad: int) -> None:
-        if offset > self._chunks[0].fence:
+        self._counting = offset > self._chunks[0].fence
+        if self._counting:
             self._events += events
             self._bad += bad
             self._chunks[0].dirty = True
@@ -125,7 +128,7 @@ class PartitionFold:
         self._see(append_ms)
         if at_ms <= append_ms + AHEAD_MS:
             return at_ms
-        if self._applying > self._chunks[0].fence:
+        if self._counting:
             self._clamped += 1
         return append_ms
 
@@ -156,6 +159,8 @@ class PartitionFold:
             self._routers[event.emitter] = RouterSeen(event.emitter, at_ms, event.services)
 
     def _started(self, event: Started, at_ms: float) -> None:
+        if (decision := event.decision) is not None and decision.arm and self._counting:
+            self._arms.started(event, at_ms, decision.arm)
         place = self._places.get(event.target) or self._place(event.target)
         half, first = int(at_ms) // SLOT_MS, event.attempt == 1
         index, pane = half - place.begin, place.pane
@@ -176,6 +181,8 @@ class PartitionFold:
                 totals.lost += 1
 
     def _completed(self, event: Completed, at_ms: float) -> None:
+        if (decision := event.decision) is not None and decision.arm and self._counting:
+            self._arms.completed(event, at_ms, decision.arm)
         place = self._places.get(event.target) or self._place(event.target)
         us, began_ms = round(event.duration_ms * 1000), event.started_at_ms
         half, start_half = int(at_ms) // SLOT_MS, int(min(at_ms, began_ms)) // SLOT_MS
@@ -183,8 +190,6 @@ class PartitionFold:
         if not 0 <= start_index < SLOTS:
             start_index, start_pane = self._elsewhere(place, start_half)
         if start_pane is not None:
-            if not event.start_reported:
-                start_pane.started(start_index, first=event.attempt == 1)
             start_pane.ended(start_index, event)
         index, pane = half - place.begin, place.pane
         if not 0 <= index < SLOTS:
@@ -206,6 +211,8 @@ class PartitionFold:
         totals.late += index < 0
 
     def _feedback(self, event: Feedback, at_ms: float) -> None:
+        if event.arm and self._counting:
+            self._arms.judged(event, at_ms)
         place = self._places.get(event.target) or self._place(event.target)
         index, pane = self._elsewhere(place, int(min(event.completed_at_ms, at_ms)) // SLOT_MS)
         if pane is not None:
@@ -290,5 +297,5 @@ class PartitionFold:
         row = chunk.totals_row(self.partition, self.offset, self.watermark_ms)
         if chunk.number == 0:
             row.events, row.bad, row.clamped = self._events, self._bad, self._clamped
-            row.routers = [self._routers[emitter] for emitter in sorted(self._routers)]
+            row.routers, row.arms = [self._routers[emitter] for emitter in sorted(self._routers)], self._arms.rows()
         return row

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from routecast.analytics.experiments.arm_sums import merged
 from routecast.analytics.totals import add_totals
 from routecast.models.errors import DecodeError
-from routecast.models.rows import PANE_MS, SLOT_MS, PaneRow, Slot, TargetPane, TargetTotals, TotalsRow, decode_row
+from routecast.models.rows import PANE_MS, SLOT_MS, ArmTotals, PaneRow, Slot, TargetPane, TargetTotals, TotalsRow, decode_row
 
 PaneKey = tuple[int, int]
 """(partition, chunk)."""
@@ -147,6 +148,10 @@ class Merge:
                 known = merged.get(totals.target)
                 merged[totals.target] = totals if known is None else add_totals(known, totals)
         return dict(sorted(merged.items()))
+
+    def arms(self) -> dict[str, ArmTotals]:
+        """Eternal sums of the arms of experiments, all partitions together, by label."""
+        return merged(self.totals[key].arms for key in sorted(self.totals))
 
     def routers(self, now_ms: float, within_ms: float = 30_000) -> int:
         """How many routers gave a sign of life within this time."""

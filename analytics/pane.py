@@ -80,9 +80,12 @@ class Pane:
             slot.first_attempts += 1
 
     def ended(self, index: int, event: Completed) -> None:
-        """Count the end of a request that started in this half-second here."""
+        """Count the end of a request that started in this half-second here, and its start where nobody reported that."""
         self._row = None
         slot = self.slots[index] or self._slot(index)
+        if not event.start_reported:
+            slot.started += 1
+            slot.first_attempts += event.attempt == 1
         slot.ended += 1
         if event.outcome == "ok":
             duration_ms = event.duration_ms

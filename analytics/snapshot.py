@@ -36,6 +36,7 @@ from routecast.analytics.tokens import ExpectedTokens
 from routecast.analytics.totals import difference
 from routecast.models.config import Config, TargetConfig
 from routecast.models.errors import DecodeError
+from routecast.models.experiments import Experiment
 from routecast.models.rows import SLOT_MS, TargetTotals
 from routecast.models.snapshot import MAX_TARGETS, RoutingSnapshot, TargetScore
 
@@ -110,6 +111,8 @@ class ServiceAnalyst:
         """Weights that operators set; they win over the configured ones."""
         self.policy = ""
         """The policy that operators set; empty: the configured one."""
+        self.experiment: Experiment | None = None
+        """What routers are to compare."""
         self._grow(config.targets_of(service))
 
     def _grow(self, targets: Sequence[TargetConfig]) -> None:
@@ -272,7 +275,7 @@ class ServiceAnalyst:
         return RoutingSnapshot(
             service=self.service, term=tick.term, seq=tick.seq, at_ms=tick.at_ms, period_ms=self._period_ms, rate_per_s=_r(self._arrivals.per_s),
             routers=tick.routers, t_ref_s=_r(reference), output_tokens=_r(self._tokens.output), input_tokens=_r(self._tokens.input), policy=self.policy,
-            targets=targets,
+            experiment=self.experiment, targets=targets,
         )  # fmt: skip
 
     @property

@@ -13,7 +13,10 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType
 import msgspec
 
 from routecast.models.config import Policy
+from routecast.models.decision_ref import DecisionRef as DecisionRef  # noqa: PLC0414 - whoever reads events reads what they are made of
+from routecast.models.experiments import Experiment
 from routecast.models.severity import AlertKind, Severity
+from routecast.models.wire import Count, DurationMs, EpochMs, Label, Ratio, Text, Usd
 
 TargetId = NewType("TargetId", str)
 """One routable deployment: it has a provider, a model, a service and a region."""
@@ -23,29 +26,6 @@ Urgency = Literal["low", "medium", "high"]
 
 CALLER_FAULTS = frozenset({"auth", "invalid_request", "content_filter", "context_length"})
 """Values of `error_type` that are the caller's own: counted and shown, outside every ratio."""
-
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-Label = Annotated[str, msgspec.Meta(max_length=256)]
-EpochMs = Annotated[float, msgspec.Meta(ge=0, le=1e14)]
-DurationMs = Annotated[float, msgspec.Meta(ge=0, le=864e5)]
-Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
-Usd = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
-
-
-class DecisionRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """How a router came to a target, as logged with the request: what off-policy evaluation needs."""
-
-    policy: Text
-    snapshot: tuple[int, int]
-    """(term, seq) of the snapshot that was read; (0, 0) before the first."""
-    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)]
-    candidates: Annotated[str, msgspec.Meta(max_length=4096)] = "0"
-    """Bit mask of the allowed targets in snapshot order, hexadecimal."""
-    forced: Label = ""
-    """Why the draw was not the plain one (`urgent`, `preferred`, `fallback`, `single`); empty otherwise."""
-    hedge: bool = False
-    arm: Label = ""
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
@@ -118,6 +98,8 @@ class Feedback(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="reque
     completed_at_ms: EpochMs
     quality: Ratio | None = None
     satisfaction: Ratio | None = None
+    arm: Label = ""
+    """Of the experiment that the request was part of; empty: of none."""
 
 
 class Resources(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.resources", gc=False):
@@ -163,34 +145,46 @@ class Tripped(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
 
 
 class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.control", gc=False):
-    """An operator's word: about one target; with `set_policy` about a service, with `silence` and `unsilence` about alerts, and no `target`."""
+    """An operator's word about one target; `set_policy` and the experiments are about a service, `silence` and `unsilence` about alerts, without a `target`."""
 
     target: Label = ""
-    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence"]
+    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence", "start_experiment", "stop_experiment"]
     weight: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
     """Of `set_weight`; None: as configured."""
     service: Label = ""
     policy: Policy | None = None
     """Of `set_policy`: whose, empty for all services; which, None as configured."""
+    experiment: Experiment | None = None
+    """Of `start_experiment`: what is to be compared; `service` is its own."""
+    name: Label = ""
+    """Of `stop_experiment`: which, by name and salt."""
     alert: AlertKind | None = None
     subject: Label = ""
     severity: Severity | None = None
     """Of `silence` and `unsilence`: kind, subject and highest severity of the alerts they are for; None, or empty: any."""
     until_ms: EpochMs | None = None
     why: Label = ""
-    """Of `silence`: when it ends, and the reason, for people."""
+    """Of `silence`: when it ends; of `silence` and `stop_experiment` the reason, for people."""
 
     @property
-    def sound(self) -> bool:
-        """Whether it names a target exactly where it must, and a silence its end."""
-        return (self.action in {"drain", "resume", "set_weight"}) == bool(self.target) and (self.action != "silence" or self.until_ms is not None)
+    def fault(self) -> str:
+        """What it lacks, or has too much; empty: nothing."""
+        if (self.action in {"drain", "resume", "set_weight"}) != bool(self.target):
+            return f"action {self.action!r} with target {self.target!r}: words about targets name one, others name none"
+        if self.action == "silence" and self.until_ms is None:
+            return "a silence needs its end, until_ms"
+        if self.action == "stop_experiment" and not (self.service and self.name):
+            return "stop_experiment needs service and name"
+        if self.action == "start_experiment":
+            return self.experiment.fault if self.experiment is not None and self.experiment.service == self.service else "experiment and word need one service"
+        return ""
 
     @property
     def key(self) -> str:
         """What the word is about, the key of its record: compaction keeps the newest of each, and a weight must not make a drain forgotten."""
         silence = f"silence/{self.alert or ''}/{self.severity or ''}/{self.subject}"
         keys = {"set_policy": f"policy/{self.service}", "set_weight": f"weight/{self.target}", "silence": silence, "unsilence": silence}
-        return keys.get(self.action, self.target)
+        return f"experiment/{self.service}" if self.action.endswith("_experiment") else keys.get(self.action, self.target)
 
 
 class Marker(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="marker", gc=False):

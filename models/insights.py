@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from routecast.models.capacity import Capacity
 from routecast.models.errors import DecodeError
+from routecast.models.experiment_report import ExperimentReport
 from routecast.models.recommendation import Recommendation as Recommendation  # noqa: PLC0414 - whoever reads insights reads what they are made of
 from routecast.models.severity import AlertKind, Severity
 from routecast.models.subject import Subject as Subject  # noqa: PLC0414
@@ -184,8 +185,8 @@ class Recommendations(_Frozen):
         return f"recommendations/{self.service}"
 
 
-Insight = Annotated[Change | Trends | Alert | Recommendations | Capacity, Field(discriminator="type")]
-_insight: TypeAdapter[Change | Trends | Alert | Recommendations | Capacity] = TypeAdapter(Insight)
+Insight = Annotated[Change | Trends | Alert | Recommendations | Capacity | ExperimentReport, Field(discriminator="type")]
+_insight: TypeAdapter[Change | Trends | Alert | Recommendations | Capacity | ExperimentReport] = TypeAdapter(Insight)
 
 
 def encode_insight(insight: Insight) -> bytes:

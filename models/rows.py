@@ -16,6 +16,10 @@ KEPT_MS = 600_000
 CHUNK_TARGETS = 256
 FIXED_TOKENS = 64
 """Output tokens that take as long as what an answer takes in any case: logarithms of latency and of tokens grow in proportion then."""
+MOST_ARMS = 64
+"""Arms of experiments that a partition tells apart; further ones are not counted."""
+ARM_KEPT_MS = 30 * 86_400_000
+"""How long an arm is kept of which nothing is heard: longer than any experiment."""
 MOST_REGIONS = 8
 """Regions of callers that are told apart at one target; further ones are not counted."""
 
@@ -168,6 +172,38 @@ class RouterSeen(msgspec.Struct, array_like=True, gc=False):
     services: tuple[str, ...]
 
 
+class ArmTotals(msgspec.Struct, array_like=True, gc=False):
+    """Eternal sums of one arm of an experiment in one partition: of the first call of every request, unless they say otherwise."""
+
+    arm: str
+    """As events name it."""
+    at_ms: float = 0.0
+    """Newest event, epoch ms."""
+    exposed: int = 0
+    """Started."""
+    attempts: int = 0
+    """Started, further calls of the same requests included."""
+    ok: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    caller_fault: int = 0
+    agreed: int = 0
+    """Shadow decisions for the target that served."""
+    n: int = 0
+    """Successes: of their normalised latency, Σ ln and Σ ln²."""
+    sum_ln: int = 0
+    sum_ln2: int = 0
+    quality_n: int = 0
+    quality_sum: int = 0
+    quality_sum2: int = 0
+    cost_n: int = 0
+    cost_sum: int = 0
+    cost_sum2: int = 0
+    """In (micro-USD)²."""
+    sketch: bytes = b""
+    """Of the durations of successes and timeouts."""
+
+
 class TotalsRow(msgspec.Struct, array_like=True, gc=False):
     """Eternal sums of one chunk of targets; the row of chunk 0 closes a flush."""
 
@@ -181,6 +217,7 @@ class TotalsRow(msgspec.Struct, array_like=True, gc=False):
     clamped: int = 0
     """Events that were stamped more than 60 s ahead of their append time."""
     routers: list[RouterSeen] = []
+    arms: list[ArmTotals] = []
 
 
 _pack = msgspec.msgpack.Encoder()

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from routecast.models.errors import DecodeError
+from routecast.models.experiments import Experiment
 from routecast.models.rows import MOST_REGIONS
 
 State = Literal["ok", "degraded", "open", "recovering", "rate_limited", "drained", "unknown"]
@@ -92,6 +93,8 @@ class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     input_tokens: float = 0.0
     policy: str = ""
     """The policy that operators set; empty: each router's configured one."""
+    experiment: Experiment | None = None
+    """What runs on the service."""
     targets: tuple[TargetScore, ...]
 
     @property

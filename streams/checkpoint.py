@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from routecast.analytics.checkpoint import pack, unpack
+from routecast.analytics.orders import Orders
 from routecast.models.errors import DecodeError
 
 
@@ -27,12 +28,18 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[str, float]
     policies: dict[str, str] = {}
     """By service; "" stands for all."""
+    experiments: dict[str, Any] = {}
     details_ms: float
     quantiles: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
     services: dict[str, dict[str, Any]]
     insights: dict[str, Any] = {}
     advice: dict[str, Any] = {}
     """What was recommended: it comes from processes beside the leader, and so does not follow from the log."""
+
+    @property
+    def orders(self) -> Orders:
+        """What operators want."""
+        return Orders(self.drained, self.weights, self.policies)
 
     def encode(self) -> bytes:
         """Compressed MessagePack."""

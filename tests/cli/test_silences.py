@@ -30,8 +30,8 @@ def test_alerts_are_silenced_for_some_time(routecast: Command, say: Command, mak
         "silent for 2 h: alerts of kind quality of mail",
         "silent for 2 h: alerts of kind response_time of a",
     ]
-    assert [(word.alert, word.subject, word.why, word.sound) for word in run(_words(config))] == [
-        ("quality", "a", "a migration", True), ("quality", "mail", "a migration", True), ("response_time", "a", "a migration", True),
+    assert [(word.alert, word.subject, word.why, word.fault) for word in run(_words(config))] == [
+        ("quality", "a", "a migration", ""), ("quality", "mail", "a migration", ""), ("response_time", "a", "a migration", ""),
     ]  # fmt: skip
     routecast("alerts", "silence", "quality", "mail", "--for", "30m", "--why", "shorter", "--wait", "0")
     listed = json.loads(routecast("alerts", "silences", "--json").stdout)

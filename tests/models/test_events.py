@@ -224,10 +224,10 @@ def test_what_was_mended_can_be_read(fields: dict[str, Any]) -> None:
 def test_a_silence_names_alerts_and_its_end() -> None:
     """It has no target; taking it back speaks of the same record, and another silence of another."""
     silence = Control(at_ms=1.0, action="silence", alert="quality", subject="east", until_ms=2.0, why="a migration")
-    assert silence.sound
-    assert not Control(at_ms=1.0, action="silence", alert="quality").sound
-    assert not Control(at_ms=1.0, action="silence", target="east", until_ms=2.0).sound
-    assert Control(at_ms=1.0, action="unsilence").sound
+    assert not silence.fault
+    assert "needs its end" in Control(at_ms=1.0, action="silence", alert="quality").fault
+    assert "name none" in Control(at_ms=1.0, action="silence", target="east", until_ms=2.0).fault
+    assert not Control(at_ms=1.0, action="unsilence").fault
     assert Control(at_ms=1.0, action="unsilence", alert="quality", subject="east").key == silence.key
     assert len({silence.key, Control(at_ms=1.0, action="unsilence", alert="quality").key, Control(at_ms=1.0, action="unsilence", subject="east").key}) == 3
     assert decode_events(encode_events([silence])) == ([silence], [])
