@@ -22,6 +22,7 @@ import peers
 import planning
 import sink
 import sketch
+import startup
 import study_worlds
 import windows
 
@@ -37,6 +38,7 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "insights": insights.rows,
     "fleet": core.fleet,
     "import": core.importing,
+    "startup": startup.rows,
     "worker": lambda: [*kafka.saturated(), *kafka.paced()],
     "backlog": kafka.backlog,
     "freshness": lambda: [*kafka_latency.freshness(), *kafka_latency.drains()],

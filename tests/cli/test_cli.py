@@ -30,13 +30,6 @@ def test_help_names_the_commands() -> None:
     assert all(word in shown.stdout for word in ("demo", "route", "config"))
 
 
-def test_help_loads_nothing_slow() -> None:
-    """The help must not wait for numpy, pydantic or rich."""
-    program = "import sys; sys.argv = ['routecast', '--help']\nimport routecast.cli\ntry: routecast.cli.main()\nexcept SystemExit: pass\nprint(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"numpy", "pydantic", "aiokafka", "pandas"} & set(loaded)
-
-
 def test_without_its_extra_the_command_says_what_to_install() -> None:
     """No stack trace for a missing extra."""
     program = "import sys; sys.modules['typer'] = None\nimport routecast.cli; routecast.cli.main()"

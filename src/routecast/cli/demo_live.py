@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging.config
 import os
 import signal
 import time
@@ -36,6 +35,8 @@ class Play:
 
 def play(asked: Play) -> LiveReport | None:
     """Play it; the report, or none where it had no end but an interruption."""
+    import logging.config  # noqa: PLC0415 - not for --help
+
     from routecast.demonstration import scene  # noqa: PLC0415 - numpy is slow to import
     from routecast.live_pipeline import LivePipeline  # noqa: PLC0415
     from routecast.streams.worker import logging_configuration  # noqa: PLC0415

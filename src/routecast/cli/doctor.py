@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,9 +30,7 @@ def doctor(
     plain: Plain = False,
 ) -> None:
     """Examine the set-up from here to InfluxDB and say how to mend what is wrong; changes nothing. Exit code 3, 4 or 5 where something failed."""
-    import asyncio  # noqa: PLC0415 - not for --help
-
-    from routecast.dashboards.doctor import checks  # noqa: PLC0415 - slow to import
+    from routecast.dashboards.doctor import checks  # noqa: PLC0415 - slow to import, and not for --help
     from routecast.models.diagnosis import Diagnosis  # noqa: PLC0415
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
     from routecast.streams.doctor import Typed, examine  # noqa: PLC0415

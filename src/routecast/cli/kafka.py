@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections.abc import Coroutine
 from pathlib import Path
@@ -35,8 +37,6 @@ def configured(config: Path | None, kafka: str | None) -> Config:
 
 def ask(settings: Kafka, work: Coroutine[Any, Any, Result], *, within_s: float | None = ANSWER_S) -> Result:
     """Run `work` to its end, which talks to these brokers. Raises Unreachable, within 10 s where nothing else is said."""
-    import asyncio  # noqa: PLC0415 - not for --help
-
     from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NodeNotReadyError  # noqa: PLC0415 - slow to import
 
     from routecast.models.errors import RoutecastError  # noqa: PLC0415
@@ -53,15 +53,11 @@ def ask(settings: Kafka, work: Coroutine[Any, Any, Result], *, within_s: float |
 
 def quiet() -> None:
     """Have libraries say nothing: our errors say the same in one sentence."""
-    import logging  # noqa: PLC0415 - not for --help
-
     for name in ("aiokafka", "asyncio"):
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
 
 
 async def _within(work: Coroutine[Any, Any, Result], within_s: float | None) -> Result:
-    import asyncio  # noqa: PLC0415 - not for --help
-
     async with asyncio.timeout(within_s):
         return await work
