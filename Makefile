@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-incidents study-trend study-alerts pictures docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-incidents study-trend study-alerts dashboards pictures docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -63,6 +63,9 @@ study-detection: $(READY) ## answers until a change is found, beside river and t
 
 study-nab: $(READY) ## anomalies in labelled real series, scored beside the windowed Gaussian, a minute; needs ROUTECAST_TRACES
 	$(BIN)/python benchmarks/study_nab.py $(ARGS)
+
+dashboards: $(READY) ## the dashboards for Grafana, generated anew from dashboards/grafana/boards
+	$(BIN)/python -m routecast.dashboards.grafana.boards
 
 pictures: $(READY) ## the pictures of the documentation, computed anew, a minute
 	cd benchmarks && ../$(BIN)/python pictures.py
