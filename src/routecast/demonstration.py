@@ -27,7 +27,7 @@ from routecast.streams.configuration_file import as_toml
 ROUTERS = 16
 LOAD = 0.7
 SERVICE = "chat"
-_SLOTS = (16, 10, 10, 8, 5, 6, 14, 8, 10, 8)
+SLOTS = (16, 10, 10, 8, 5, 6, 14, 8, 10, 8)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def scene(seed: int, duration_s: float) -> Scene:
     """The recorded requests that fill `duration_s` (virtual seconds) at 70 % load, each arriving at a random router."""
     recording, runs = azure(), llmperf()
     tokens = float(np.mean(recording.output_tokens))
-    specs = tuple(TargetSpec("queueing", slots, _mean_s(run, tokens) / MEAN_TO_MEDIAN) for run, slots in zip(runs, _SLOTS, strict=True))
+    specs = tuple(TargetSpec("queueing", slots, _mean_s(run, tokens) / MEAN_TO_MEDIAN) for run, slots in zip(runs, SLOTS, strict=True))
     n = round(LOAD * sum(spec.nominal_per_s for spec in specs) * duration_s)
     recorded_s, output_tokens = _first(recording, n + 1)
     compression = float(recorded_s[n]) / duration_s
