@@ -9,6 +9,7 @@ from typing import Final
 from routecast.dashboards import doctor_influx as influx
 from routecast.models.config import Config
 from routecast.streams import doctor_kafka as kafka
+from routecast.streams import doctor_leader as leader
 from routecast.streams import doctor_machine as machine
 from routecast.streams import doctor_pipeline as pipeline
 from routecast.streams.access import Role
@@ -57,10 +58,10 @@ def checks(role: Role | None, file: Path | None, environ: Mapping[str, str], url
         ("round trip", ("listeners",), lambda c: kafka.round_trip(c.kafka, role, clock)),
         ("topics", on_broker, lambda c: kafka.shapes(c.kafka, role)),
         ("access", on_broker, lambda c: kafka.access(c.kafka, role)),
-        ("leader", ("listeners",), lambda c: pipeline.leader(c, clock)),
-        ("versions", ("leader",), pipeline.versions),
+        ("leader", ("listeners",), lambda c: leader.leader(c, clock)),
+        ("versions", ("leader",), leader.versions),
         ("workers", ("listeners",), lambda c: pipeline.workers(c, clock)),
-        ("clocks", ("leader",), lambda c: pipeline.clocks(c, clock)),
+        ("clocks", ("leader",), lambda c: leader.clocks(c, clock)),
         ("events", ("listeners",), pipeline.events),
         ("targets", ("leader",), pipeline.targets),
         ("dead letters", ("listeners",), lambda c: pipeline.dead_letters(c, clock)),

@@ -15,14 +15,20 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka.errors import ClusterAuthorizationFailedError, GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
 
+from routecast.models.config import Kafka
 from routecast.models.diagnosis import Cause, Checked, Status
 from routecast.models.errors import ConfigError, RoutecastError, Unreachable
 from routecast.streams.clock import Clock
+from routecast.streams.kafka import topic_name
+from routecast.streams.reading import PartitionReader
+from routecast.streams.topics import Topic
 
 Result = TypeVar("Result")
 
 DEADLINE_S: Final = 10.0
 """Longest time for one check, unless something else is asked for: clients give up by themselves before."""
+START: Final = "routecast worker"
+RIGHT_CLOCK: Final = "timedatectl set-ntp true"
 _BECAUSE: Final = "because"
 _NOT_ALLOWED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 _CAUSES: Final[tuple[tuple[type[Exception], Cause], ...]] = (
@@ -111,6 +117,17 @@ def failure(sentence: str) -> Finding:
 
 def _parted(sentence: str) -> tuple[str, str, str]:
     return max((sentence.rpartition(mark) for mark in ("; ", ": ")), key=lambda parts: len(parts[0]))
+
+
+async def existing(read: PartitionReader, settings: Kafka, topic: Topic) -> None:
+    """Raises Skipped unless there is this topic: the check of topics says what to do."""
+    if not await read.partitions(topic):
+        raise Skipped(f"there is no topic {topic_name(settings, topic)!r}")
+
+
+def span(seconds: float) -> str:
+    """A duration in words of one unit."""
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 class Typed:

@@ -14,7 +14,7 @@ from routecast.models.errors import RoutecastError, Unreachable
 from routecast.streams.access import ACCESS, ROLES, Role, rules
 from routecast.streams.admin import administrator, topics
 from routecast.streams.clock import Clock
-from routecast.streams.doctor import Finding, Skipped
+from routecast.streams.doctor import Finding, Skipped, existing
 from routecast.streams.kafka import reach, topic_name
 from routecast.streams.reading import reader
 from routecast.streams.rights import Node, Rights, nodes, rights
@@ -89,8 +89,7 @@ async def round_trip(settings: Kafka, role: Role | None, clock: Clock) -> list[F
         raise Skipped("an emitter may read nothing")
     took_ms: list[float] = []
     async with reader(settings) as read:
-        if not await read.partitions(topic):
-            raise Skipped(f"there is no topic {topic_name(settings, topic)!r}")
+        await existing(read, settings, topic)
         for _ in range(_TRIPS):
             began_s = clock.monotonic_s()
             await read.ends(topic, [0])

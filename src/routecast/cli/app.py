@@ -23,6 +23,7 @@ from routecast.cli import (
     sink,
     tail,
     targets,
+    top,
     topics,
     worker,
 )
@@ -44,6 +45,7 @@ app.command("capacity")(capacity.capacity)
 app.add_typer(topics.app, name="topics")
 app.add_typer(targets.app, name="targets")
 app.add_typer(policy.app, name="policy")
+app.command("top")(top.top)
 app.command("insights")(insights.insights)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(influx.app, name="influx")
