@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-incidents study-trend study-alerts dashboards pictures docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-incidents study-trend study-alerts study-ope dashboards pictures docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -57,6 +57,9 @@ study-trend: $(READY) ## trends right and false over noise and autocorrelation, 
 
 study-alerts: $(READY) ## months with incidents and blips: pages, missed, false, delays, beside fixed thresholds, 10 minutes; ARGS="--seeds 1"
 	$(BIN)/python benchmarks/study_alerts.py $(ARGS)
+
+study-ope: $(READY) ## policies evaluated from 2,000 logs whose truth is known, beside naive ways, 10 minutes; ARGS="--replications 200"
+	$(BIN)/python benchmarks/study_ope.py $(ARGS)
 
 study-detection: $(READY) ## answers until a change is found, beside river and the least possible, at equal false alarms, 10 minutes; ARGS="--answers 1000000"
 	$(BIN)/python benchmarks/study_detection.py $(ARGS)
