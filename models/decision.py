@@ -9,7 +9,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from routecast.models.config import TargetConfig
-from routecast.models.events import DecisionRef
+from routecast.models.decision_ref import DecisionRef, ShadowRef
 from routecast.models.snapshot import TargetScore
 
 
@@ -74,6 +74,16 @@ class Explains(Protocol):
         ...
 
 
+class Assigned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an experiment made of a request."""
+
+    arm: str
+    """As events name it; empty where the arm was stopped."""
+    request_id: str = ""
+    """By which the request was assigned; empty where it was not."""
+    shadow: ShadowRef | None = None
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The target chosen for one request. Cheap: everything long is computed when asked for."""
 
@@ -97,6 +107,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     source: Explains
     hedge: bool = False
     """Whether it is for a second attempt beside a slow first one."""
+    assigned: Assigned | None = None
+    """By the experiment that runs; None: by none."""
 
     @property
     def costs(self) -> Sequence[float]:
@@ -153,10 +165,17 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Estimated time of an average request at the target when it meets no queue, ms."""
         return self.entry.time_s * 1000
 
+    @property
+    def request_id(self) -> str:
+        """By which an experiment assigned the request; empty where none did."""
+        return self.assigned.request_id if self.assigned is not None else ""
+
     def ref(self) -> DecisionRef:
         """What is logged with the request."""
+        arm, shadow = (self.assigned.arm, self.assigned.shadow) if self.assigned is not None else ("", None)
         return DecisionRef(
-            policy=self.policy, snapshot=self.snapshot, propensity=self.propensity, candidates=self.candidates, forced=self.forced, hedge=self.hedge
+            policy=self.policy, snapshot=self.snapshot, propensity=self.propensity, candidates=self.candidates, forced=self.forced, hedge=self.hedge,
+            arm=arm, shadow=shadow,
         )  # fmt: skip
 
     def explain(self) -> Explanation:

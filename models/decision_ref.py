@@ -18,6 +18,16 @@ class ShadowRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Probability with which it drew that target."""
 
 
+class CallRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What feedback needs to know of a call."""
+
+    request_id: str
+    target: str
+    completed_at_ms: float
+    arm: str = ""
+    """Of the experiment that the request was part of, where this was its first call."""
+
+
 class DecisionRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One decision."""
 

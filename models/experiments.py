@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from routecast.models.config import Policy
+from routecast.models.wire import Label
 
 Unit = Literal["request", "session", "block"]
 """What is assigned to an arm as a whole: a request, all requests of a session, or everything during a block of time (switchback)."""
@@ -29,7 +30,8 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Name
     share: Annotated[float, msgspec.Meta(gt=0, le=1)]
     """Of the units."""
-    policy: Policy | Literal[""] = ""
+    policy: Label = ""
+    """A policy of the configuration; a name that only a newer version knows is none."""
     weights: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1000)]] = {}
     """By target, in place of the configured ones; 0 keeps the arm away from it."""
     stopped: bool = False
@@ -73,18 +75,17 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def fault(self) -> str:
         """What is wrong with it beyond what the fields can say, and what to do; empty: nothing."""
-        names = [arm.name for arm in self.arms]
-        if len(set(names)) < len(names):
-            return f"arms {names} must have different names"
-        if abs(sum(arm.share for arm in self.arms) - 1.0) > 1e-6:
-            return f"shares of the arms must add up to 1, these to {sum(arm.share for arm in self.arms):.6g}"
-        if not 0 < self.ends_ms - self.starts_ms <= LONGEST_DAYS * 864e5:
-            return f"it must end after its start, within {LONGEST_DAYS:.0f} days"
-        if self.unit == "block" and self.washout_ms >= self.block_ms:
-            return "the washout must be shorter than a block"
-        if self.shadow and (self.unit != "request" or len(self.arms) != 2):
-            return "shadow decisions are made request by request, by one arm beside the control"
-        return ""
+        names, policies = [arm.name for arm in self.arms], ["", *get_args(Policy)]
+        unknown = [arm.policy for arm in self.arms if arm.policy not in policies]
+        faults = {
+            f"arms {names} must have different names": len(set(names)) < len(names),
+            f"no policy {unknown[:1]}: choose one of {', '.join(policies[1:])}": bool(unknown),
+            f"shares of the arms must add up to 1, not {sum(arm.share for arm in self.arms):.6g}": abs(sum(arm.share for arm in self.arms) - 1.0) > 1e-6,
+            f"it must end after its start, within {LONGEST_DAYS:.0f} days": not 0 < self.ends_ms - self.starts_ms <= LONGEST_DAYS * 864e5,
+            "the washout must be shorter than a block": self.unit == "block" and self.washout_ms >= self.block_ms,
+            "shadow decisions are made request by request, by one arm beside the control": self.shadow and (self.unit != "request" or len(names) != 2),
+        }
+        return next((fault for fault, found in faults.items() if found), "")
 
     def label(self, arm: str) -> str:
         """What events of this arm carry."""

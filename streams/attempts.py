@@ -41,6 +41,8 @@ class Options(TypedDict, total=False):
     attempts: int
     """Calls to targets at most; the configured number where absent."""
     request_id: str
+    session: str
+    """What the request belongs to, for experiments that assign sessions: all of its requests get one arm."""
     stream: bool
     input_tokens: int
     max_output_tokens: int
@@ -69,6 +71,7 @@ class Request:
         self.hedged = options.get("hedge", routing.hedging.enabled)
         self.requirements = requirements or NONE
         self.request_id = options.get("request_id") or router.emitter.request_id()
+        self._session = options.get("session", "")
         self.tried: list[str] = []
         self.attempts: list[Attempt] = []
         self._begun = 0
@@ -108,7 +111,7 @@ class Request:
         if self.left_s <= 0:
             raise self.failed("deadline") from self.cause
         try:
-            decision = self._router.choose(self.requirements, tried=self.tried)
+            decision = self._router.choose(self.requirements, tried=self.tried, request_id=self.request_id, session=self._session)
         except NoTarget:
             if not self.attempts:
                 raise
@@ -221,7 +224,7 @@ class Request:
             return None
         mates = [target.id for target in view.targets if target.provider == call.decision.provider]
         try:
-            decision = self._router.choose(self.requirements, tried=[*self.tried, *mates])
+            decision = self._router.choose(self.requirements, tried=[*self.tried, *mates], request_id=self.request_id, session=self._session)
         except NoTarget:
             return None
         if decision.provider == call.decision.provider or decision.target in self.tried or not self._caller.pay_hedge(self.tokens):

@@ -10,6 +10,7 @@ import msgspec
 
 from routecast.analytics.rate_limits import UNRESERVED
 from routecast.models.decision import Decision
+from routecast.models.decision_ref import CallRef
 from routecast.models.events import Completed, DecisionRef, Limits, Outcome
 from routecast.models.limits import plain_number, read_limits
 
@@ -132,7 +133,8 @@ class Call:
     @property
     def ref(self) -> str:
         """Opaque reference for `Emitter.feedback`; valid once the call has ended."""
-        return msgspec.json.encode((self.request_id, self.decision.target, self.completed_at_ms)).decode()
+        arm = self._ref.arm if self.attempt == 1 else ""
+        return msgspec.json.encode(CallRef(self.request_id, self.decision.target, self.completed_at_ms, arm)).decode()
 
     def finish(self, outcome: Outcome = "ok", *, error_type: str = "", http_status: int | None = None) -> None:
         """Report the end. The first end counts; later ones do nothing, nor does a forked child that inherited the call. Never raises.

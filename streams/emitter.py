@@ -24,7 +24,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
+from msgspec.structs import asdict
 
+from routecast.models.decision_ref import CallRef
 from routecast.models.events import Completed, Event, Feedback, Outcome, Started, decode_events, encode_events, mended
 from routecast.streams.clock import Clock, SystemClock
 from routecast.streams.fork import renew_after_fork
@@ -155,12 +157,11 @@ class Emitter:
     def feedback(self, reference: str, *, quality: float | None = None, satisfaction: float | None = None) -> None:
         """Report quality or satisfaction (0..1) of an earlier call by its `call.ref`; minutes or days later."""
         try:
-            request_id, target, completed_at_ms = msgspec.json.decode(reference, type=tuple[str, str, float])
+            known = msgspec.json.decode(reference, type=CallRef)
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
             self.lose(f"feedback: {str(reference)[:80]!r} is no call.ref")
             return
-        fields = {"request_id": request_id, "target": target, "completed_at_ms": completed_at_ms, "quality": quality, "satisfaction": satisfaction}
-        self._build(Feedback, fields)
+        self._build(Feedback, {**asdict(known), "quality": quality, "satisfaction": satisfaction})
 
     def _build(self, kind: type[Started | Completed | Feedback], fields: dict[str, Any]) -> None:
         fields = {"at_ms": self._clock.now_ms(), **fields, "emitter": self.name}

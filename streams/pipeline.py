@@ -14,14 +14,14 @@ from routecast.analytics.fold import PartitionFold
 from routecast.models.config import Config
 from routecast.models.details import Details
 from routecast.models.errors import DecodeError
-from routecast.models.events import decode_events
+from routecast.models.events import Control, decode_events, encode_events
 from routecast.models.insights import Insight, decode_insight
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.emitter import Emitter
-from routecast.streams.leader import Leader, trips_of
+from routecast.streams.leader import Leader, trips_of, word_of
 from routecast.streams.memory import MemoryLog, Record
 from routecast.streams.router import Router
-from routecast.streams.topics import DEADLETTER, DETAILS, EVENTS, INSIGHTS, PANES, SCORES, STATE, TRIPS, Topic
+from routecast.streams.topics import CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, PANES, SCORES, STATE, TRIPS, Topic
 
 FLUSH_MS = 500.0
 """How often at least changed rows are written, and the leader looks for a reason to publish early."""
@@ -84,9 +84,18 @@ class Pipeline:
         while (record := emitter.take_announced()) is not None:
             self.log.append(TRIPS, record)
 
+    def tell(self, word: Control) -> None:
+        """Write an operator's word to the log; the leader hears it when it leads."""
+        self.log.append(CONTROL, encode_events([word]), key=word.key.encode())
+
     def heed(self) -> bool:
-        """Let the leader hear what routers said; whether it should be published at once."""
+        """Let the leader hear what operators and routers said; whether it should be published at once."""
         said = False
+        for record in self._new(CONTROL, 0):
+            word, reason = word_of(record.value or b"")
+            if reason:
+                self._bury(CONTROL, 0, record.offset, record.value, reason)
+            said |= self.leader.hear(record.offset, word)
         for record in self._new(TRIPS, 0):
             words, reason = trips_of(record.value or b"")
             if reason:

@@ -65,6 +65,15 @@ class Policies:
         self._fixed = given is not None
         self._own = policy_named(given or configured, adaptive=adaptive)
 
+    @property
+    def open(self) -> bool:
+        """Whether operators and experiments have a say: the program gave none."""
+        return not self._fixed
+
+    def named(self, name: str) -> tuple[str, Policy]:
+        """The policy of this name, and its own name."""
+        return policy_named(name, adaptive=self._adaptive)
+
     def in_force(self, told: str, *, alone: bool) -> tuple[str, Policy, bool]:
         """Name, policy, and whether the router's own measurements must do because the snapshot is too old for the policy that is followed.
 

@@ -3,9 +3,8 @@
 Delivery: snapshots arrive in any order and number; the newest (term, seq) counts, others are ignored. Ordering: none assumed.
 Lost in a crash of this process: nothing but its own in-flight counts; its open requests are booked `lost` by the fold.
 
-When snapshots stay away: up to 2 periods nothing changes; up to 10 the averages of the last one count; beyond, the router's own
-measurements, where the policy would have read the snapshot. It never fails for lack of a snapshot. A forked child goes on with the
-snapshot it has and with nothing in flight.
+When snapshots stay away: up to 2 periods nothing changes; up to 10 the averages of the last one count; beyond, the router's own measurements,
+where the policy would have read it. It never fails for lack of a snapshot. A forked child goes on with the one it has and with nothing in flight.
 """
 
 from __future__ import annotations
@@ -41,17 +40,16 @@ from routecast.streams.calls import Calls
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
-from routecast.streams.present import Policies, Present, prefer
+from routecast.streams.present import Policies, prefer
+from routecast.streams.ways import Ways
 
 
 class Router:
     """Chooses among the configured targets of one service.
 
     Args:
-        config: targets and policy; the router only ever chooses targets of its own configuration.
-        service: which of its services.
-        emitter: reports starts and ends.
-        clock, rng: time and chance.
+        config, service: targets and policy, and which of its services; the router only ever chooses targets of its own configuration.
+        emitter, clock, rng: what reports starts and ends; time and chance.
         policy: overrides the configured policy.
 
     Raises ConfigError when the service has no targets or the policy does not exist. Safe to use from several threads.
@@ -69,11 +67,11 @@ class Router:
         self.contention = self._calls.contention
         """What this router has in flight, and its share of the traffic."""
         self.limiting = self._calls.limiting
-        self._refreshed_ms = clock.now_ms()
-        self._refresh_at_ms = self._refreshed_ms + REFRESH_MS
+        self._refreshed_ms, self._refresh_at_ms = clock.now_ms(), math.inf
         self._details: Details | None = None
         renew_after_fork(self, Router._begin_anew)
-        self._policies = Policies(policy, self._routing.policy, adaptive=config.adaptive.enabled)
+        policies = Policies(policy, self._routing.policy, adaptive=config.adaptive.enabled)
+        self._ways = Ways(policies, self._routing, self._calls.own, rng, emitter.request_id)
         self._use(None, clock.now_ms(), math.inf, self._calls.contention.own)
         self._refresh(clock.now_ms())
         self._caller = Caller(self, self._routing)
@@ -123,7 +121,9 @@ class Router:
 
     def _lay(self) -> None:
         """Lay what the router itself knows over the snapshot."""
-        self._present = Present(self._calls.overlay.laid_over(self._published), self._routing, self._rng)
+        self._ways.lay(self._calls.overlay.laid_over(self._published))
+        now_ms = self.clock.now_ms()
+        self._refresh_at_ms = min(self._refresh_at_ms, self._ways.settle(now_ms, alone=self._calls.contention.alone(now_ms)))
 
     @contextmanager
     def overlaying(self) -> Iterator[Overlay]:
@@ -136,7 +136,7 @@ class Router:
     def apply(self, snapshot: RoutingSnapshot) -> bool:
         """Take a snapshot; whether it is used. A foreign or older one is ignored."""
         with self._lock:
-            if snapshot.service != self.name_of_service or snapshot.version <= self._present.version:
+            if snapshot.service != self.name_of_service or snapshot.version <= self._ways.present.version:
                 return False
             self._use(snapshot, snapshot.at_ms, snapshot.period_ms, self._calls.changes.undone(self._calls.contention.own, snapshot.at_ms))
             self._refresh(self.clock.now_ms())
@@ -153,38 +153,39 @@ class Router:
         calls.advance(now_ms, calls.rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0, snapshot)
         if calls.overlay.dirty:
             self._changed()
-        self._refresh_at_ms = min(now_ms + REFRESH_MS, calls.next_ms)
-        told = snapshot.policy if snapshot else ""
-        self._policy_name, self._policy, self._stale = self._policies.in_force(told, alone=calls.contention.alone(now_ms))
+        self._refresh_at_ms = min(now_ms + REFRESH_MS, calls.next_ms, self._ways.settle(now_ms, alone=calls.contention.alone(now_ms)))
 
-    def choose(self, requirements: Requirements | None = None, *, tried: Collection[str] = ()) -> Decision:
+    def choose(self, requirements: Requirements | None = None, *, tried: Collection[str] = (), request_id: str = "", session: str = "") -> Decision:
         """Choose a target; synchronous, microseconds, no I/O.
 
-        `tried` names targets that have failed this request already. Raises NoTarget only when the caller excluded every target, or
-        asked for strictness and nothing qualifies.
+        `tried` names targets that have failed this request already; `request_id` and `session` are what experiments assign by. Raises
+        NoTarget only when the caller excluded every target, or asked for strictness and nothing qualifies.
         """
         if self.clock.now_ms() >= self._refresh_at_ms:
             with self._lock:
                 self._refresh(self.clock.now_ms())
-        present = self._present
+        way, assigned = self._ways.way, None
+        if (trial := self._ways.trial) is not None:
+            way, assigned = trial.assign(request_id, session, requirements, tried)
+        present = way.present
         found = present.plain if requirements is None and not tried else present.candidates(requirements or NONE, tried)
         table = found.table
         costs = costs_now(table, self._calls.own)
         if found.preferred is not None:
             found, costs = prefer(found, found.preferred, costs, self._calls.own)
             table = found.table
-        position, propensity = self._policy(table, self._calls.own, costs, self._rng)
+        position, propensity = way.policy(table, way.own, costs, self._rng)
         i = table.index[position]
-        forced = "stale" if self._stale else found.forced
+        forced = "stale" if way.stale else found.forced
         if forced:
             with self._lock:
-                self._calls.counts.reasons[self._policy_name, forced] += 1
+                self._calls.counts.reasons[way.name, forced] += 1
                 if found.forced == "probe":
                     self._calls.watch.probed(i, self.clock.now_ms())
                     self._lay()
         return Decision(
-            config=self._targets[i], policy=self._policy_name, snapshot=present.version, propensity=propensity, candidates=found.mask, forced=forced,
-            entry=present.view.entries[i], packed_costs=table.pack(*costs), position=position, source=found,
+            config=self._targets[i], policy=way.name, snapshot=present.version, propensity=propensity, candidates=found.mask, forced=forced,
+            entry=present.view.entries[i], packed_costs=table.pack(*costs), position=position, source=found, assigned=assigned,
         )  # fmt: skip
 
     def considered(self, requirements: Requirements, tried: Collection[str] = ()) -> Candidates:
@@ -192,11 +193,11 @@ class Router:
         if self.clock.now_ms() >= self._refresh_at_ms:
             with self._lock:
                 self._refresh(self.clock.now_ms())
-        return self._present.candidates(requirements, tried)
+        return self._ways.present.candidates(requirements, tried)
 
     def select_model(self, requirements: Requirements | None = None, **asked: Unpack[Asked]) -> ModelChoice:
         """The model for such requests, and why not another: `router.select_model(response_time_ms=2000, quality=0.9).model`. Raises NoTarget."""
-        return select_model(self._present.view, self._routing, asking(requirements, asked))
+        return select_model(self._ways.present.view, self._routing, asking(requirements, asked))
 
     @property
     def waiting(self) -> int:
@@ -221,7 +222,7 @@ class Router:
         """Report that the call to the chosen target begins. Past `deadline_ms` (a duration) the call ends as a timeout by itself."""
         emitter, index = self.emitter, self._index[decision.target]
         at_ms, ref = self.clock.now_ms(), decision.ref()
-        call = Call(self, decision, index, request_id or emitter.request_id(), attempt, at_ms, self.clock.monotonic_s(), ref)
+        call = Call(self, decision, index, request_id or decision.request_id or emitter.request_id(), attempt, at_ms, self.clock.monotonic_s(), ref)
         event = Started(
             at_ms=at_ms, emitter=emitter.name, request_id=call.request_id, attempt=attempt, target=decision.target, provider=decision.provider,
             model=decision.model, service=decision.service, region=decision.region or "", caller_region=decision.caller_region, deadline_ms=deadline_ms,
@@ -266,7 +267,7 @@ class Router:
     @property
     def snapshot(self) -> RoutingSnapshot | None:
         """The snapshot in use."""
-        return self._present.view.snapshot
+        return self._ways.present.view.snapshot
 
     @property
     def in_flight(self) -> dict[str, int]:

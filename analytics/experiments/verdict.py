@@ -32,7 +32,7 @@ def _sentence(arm: ArmReport, measure: Measure, found: Comparison | None) -> str
     shown = f"{_NOUNS[measure]} {change(measure, found.effect)} ({change(measure, found.low)} to {change(measure, found.high)})"
     if found.finding == "undecided":
         return f"{arm.name} is undecided: {shown}"
-    return f"{arm.name} is {found.finding}: {shown}, {found.confidence:.3g} certain however often it was looked at"
+    return f"{arm.name} is {found.finding}: {shown}, {100.0 * found.confidence:.3g} % certain however often it was looked at"
 
 
 def change(measure: Measure | Rail, value: float) -> str:

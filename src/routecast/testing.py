@@ -17,6 +17,7 @@ from routecast.analytics.simulator import EventQueue, Scheduled
 from routecast.models.config import Config, Intervals
 from routecast.models.details import Details
 from routecast.models.errors import ConfigError
+from routecast.models.events import Control
 from routecast.models.insights import Insight
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.emitter import LINGER_MS, Emitter
@@ -119,6 +120,10 @@ class Fleet:
     def insights(self) -> tuple[Insight, ...]:
         """The newest of every insight that was published, in the order in which they were first heard of; what is over among them."""
         return tuple(self._insights.values())
+
+    def tell(self, word: Control) -> None:
+        """Say what an operator would: the next snapshot follows it."""
+        self.pipeline.tell(word)
 
     def _wake(self, i: int, urgent: bool) -> None:  # noqa: FBT001 - the emitter's callback
         pending = self._pending.get(i)
