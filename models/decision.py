@@ -74,7 +74,7 @@ class Explains(Protocol):
         ...
 
 
-class Assigned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Assigned(msgspec.Struct, frozen=True, gc=False):
     """What an experiment made of a request."""
 
     arm: str

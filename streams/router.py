@@ -164,8 +164,8 @@ class Router:
         if self.clock.now_ms() >= self._refresh_at_ms:
             with self._lock:
                 self._refresh(self.clock.now_ms())
-        way, assigned = self._ways.way, None
-        if (trial := self._ways.trial) is not None:
+        way, trial, assigned = self._ways.way, self._ways.trial, None
+        if trial is not None:
             way, assigned = trial.assign(request_id, session, requirements, tried)
         present = way.present
         found = present.plain if requirements is None and not tried else present.candidates(requirements or NONE, tried)

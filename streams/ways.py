@@ -79,7 +79,7 @@ class Ways:
 class Trial:
     """The arms of the experiment that runs, over one view of the targets."""
 
-    __slots__ = ("_assigned", "_assignment", "_new_id", "_now", "_rng", "_ways", "base", "experiment")
+    __slots__ = ("_assigned", "_assignment", "_labels", "_new_id", "_now", "_rng", "_ways", "base", "experiment")
 
     def __init__(self, experiment: Experiment, base: Way, policies: Policies, routing: Routing, rng: random.Random, new_id: Callable[[], str]) -> None:
         self.experiment = experiment
@@ -87,7 +87,8 @@ class Trial:
         self._rng, self._new_id = rng, new_id
         self._assignment = Assignment(experiment)
         self._ways = [_way_of(arm, base, policies, routing, rng) for arm in experiment.arms]
-        self._assigned = [Assigned(arm="" if arm.stopped else experiment.label(arm.name)) for arm in experiment.arms]
+        self._labels = ["" if arm.stopped else experiment.label(arm.name) for arm in experiment.arms]
+        self._assigned = [Assigned(label) for label in self._labels]
         self._now: Choice = (base, None)
 
     def keep_time(self, now_ms: float) -> float:
@@ -117,9 +118,9 @@ class Trial:
             return self._ways[arm], self._assigned[arm]
         request_id = request_id or self._new_id()
         if self.experiment.shadow:
-            return self._ways[0], Assigned(arm=self._assigned[0].arm, request_id=request_id, shadow=self._shadow(requirements or NONE, tried))
+            return self._ways[0], Assigned(self._labels[0], request_id, self._shadow(requirements or NONE, tried))
         arm = self._assignment.arm_of(request_id)
-        return self._ways[arm], Assigned(arm=self._assigned[arm].arm, request_id=request_id)
+        return self._ways[arm], Assigned(self._labels[arm], request_id)
 
     def _shadow(self, requirements: Requirements, tried: Collection[str]) -> ShadowRef:
         way = self._ways[1]
@@ -128,7 +129,7 @@ class Trial:
         if found.preferred is not None:
             found, costs = prefer(found, found.preferred, costs, way.own)
         position, propensity = way.policy(found.table, way.own, costs, self._rng)
-        return ShadowRef(arm=self._assigned[1].arm, target=way.present.view.targets[found.table.index[position]].id, propensity=propensity)
+        return ShadowRef(arm=self._labels[1], target=way.present.view.targets[found.table.index[position]].id, propensity=propensity)
 
 
 def _way_of(arm: Arm, base: Way, policies: Policies, routing: Routing, rng: random.Random) -> Way:

@@ -11,23 +11,25 @@ from itertools import accumulate
 
 from routecast.models.experiments import Experiment
 
-_UNIT = 2.0**-64
+_LAST = b"\xff" * 8
 
 
 class Assignment:
     """Of the units of one experiment. Well under a microsecond each."""
 
-    __slots__ = ("_cumulative", "_salted")
+    __slots__ = ("_ends", "_salted")
 
     def __init__(self, experiment: Experiment) -> None:
         self._salted = blake2b(experiment.id.encode(), digest_size=8)
-        self._cumulative = [*accumulate(arm.share for arm in experiment.arms)][:-1]
+        ends = [*accumulate(arm.share for arm in experiment.arms)][:-1]
+        self._ends = [round(end * 2**64).to_bytes(9, "big")[1:] if end < 1 else _LAST for end in ends]
+        """Where in the hashes the arms end, but the last: bytes compare as the numbers they stand for."""
 
     def arm_of(self, unit: str) -> int:
         """Number of the arm of a request or a session."""
         hashed = self._salted.copy()
         hashed.update(unit.encode())
-        return bisect_right(self._cumulative, int.from_bytes(hashed.digest(), "little") * _UNIT)
+        return bisect_right(self._ends, hashed.digest())
 
     def arm_of_block(self, block: int) -> int:
         """Number of the arm of a block of time."""
