@@ -97,7 +97,7 @@ def _drawn(table: Table, rows: Ints) -> tuple[Flags, dict[str, int]]:
 
 
 def _requests(table: Table, whole: Flags, number: Ints) -> _Requests:
-    at, ended, outcome = (values[whole] for values in (_seconds(table["at"]), _seconds(table["ended_at"]), _texts(table["outcome"])))
+    at, ended, outcome = (values[whole] for values in (_seconds(table["started_at"]), _seconds(table["ended_at"]), _texts(table["outcome"])))
     n = int(number.max()) + 1
     began = _each(np.fmin, n, number, at)
     ok = outcome == "ok"
@@ -115,7 +115,7 @@ def _requests(table: Table, whole: Flags, number: Ints) -> _Requests:
 
 
 def _logged(table: Table, rows: Ints, of: _Requests, block_s: float, *, excluded: dict[str, int], unknown: int, service: str) -> Logged:
-    at, outcome = _seconds(table["at"])[rows], _texts(table["outcome"])[rows]
+    at, outcome = _seconds(table["started_at"])[rows], _texts(table["outcome"])[rows]
     targets, allowed = _sets(np.asarray(table["allowed"], object)[rows])
     column = {target: i for i, target in enumerate(targets)}
     beaten = outcome == "cancelled"  # by a hedge: what it would have brought alone is not known
