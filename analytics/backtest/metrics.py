@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routecast.analytics.backtest.play import OUTCOMES, Played
+from routecast.analytics.insights.student import two_sided_quantile
 from routecast.models.backtest import METRICS, Figures
 from routecast.models.report import Estimate
 
 _REFUSED: Final = OUTCOMES.index("rate_limited")
-_STUDENT_95 = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-"""97.5 % quantiles of Student's t by degrees of freedom; 1.96 beyond."""
 
 
 def figures_of(played: Played) -> dict[str, float]:
@@ -58,7 +57,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
         return None
     mean = float(found.mean())
     freedom = len(found) - 1
-    half = 0.0 if freedom == 0 else (_STUDENT_95[freedom] if freedom < len(_STUDENT_95) else 1.96) * float(found.std(ddof=1)) / math.sqrt(len(found))
+    half = 0.0 if freedom == 0 else float(two_sided_quantile(0.05, np.array(float(freedom)))) * float(found.std(ddof=1)) / math.sqrt(len(found))
     return Estimate(value=mean, low=mean - half, high=mean + half)
 
 

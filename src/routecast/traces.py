@@ -40,10 +40,9 @@ class Trace(NamedTuple):
     files: tuple[Path, ...]
     """What was read; none where it was bundled."""
 
-    def newest(self, most: int) -> Trace:
-        """The last ones, at most so many."""
-        offsets_s, input_tokens, output_tokens = (column[-most:] for column in self[:3])
-        return Trace(offsets_s - offsets_s[0], input_tokens, output_tokens, self.files)
+    def first(self, most: int) -> Trace:
+        """The first ones, at most so many."""
+        return Trace(self.offsets_s[:most], self.input_tokens[:most], self.output_tokens[:most], self.files)
 
 
 def trace(name: TraceName, environ: Mapping[str, str]) -> Trace:

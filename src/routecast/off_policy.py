@@ -1,0 +1,142 @@
+"""What the recorded decisions themselves say of policies, without a simulation: off-policy evaluation from logged propensities."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from routecast.analytics.evaluation.decisions import logged_decisions
+from routecast.analytics.evaluation.estimators import on_policy
+from routecast.analytics.evaluation.evaluate import evaluate
+from routecast.analytics.evaluation.logged import Floats, Logged
+from routecast.analytics.evaluation.policies import TargetPolicy, in_proportion, static, uniform
+from routecast.analytics.evaluation.reconfigured import reconfigured
+from routecast.analytics.evaluation.snapshot_policies import greedy, performance
+from routecast.analytics.evaluation.uncertainty import by_influence
+from routecast.backtest_fleet import Candidate
+from routecast.backtest_input import Told
+from routecast.models.backtest import OffPolicy
+from routecast.models.errors import CheckFailed
+from routecast.models.evaluation import Evaluation, Method
+from routecast.models.report import Estimate
+from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
+from routecast.streams.recording import Recording
+from routecast.streams.topics import SCORES
+from routecast.streams.verification import Verification
+
+Snapshots = Mapping[tuple[int, int], RoutingSnapshot]
+
+_BY_LOAD = "it goes by what each router has in flight, which is not logged: only the simulation can tell"
+_WORDS: Mapping[Method, str] = {"doubly_robust": "doubly robust", "self_normalised": "self-normalised", "inverse_propensity": "inverse propensity"}
+
+
+def off_policy(path: Path, service: str, candidates: Sequence[Candidate], configuration: str, recorded: str, tell: Told) -> tuple[OffPolicy, ...]:
+    """One row for each candidate and estimator, or one with the reason why there is none.
+
+    Args:
+        path: the recording.
+        service: whose decisions.
+        candidates: the policies.
+        configuration: version of the recorded one; another makes other snapshots of what was measured.
+        recorded: the policy that decided.
+        tell: progress.
+    """
+    from routecast.frames import load_decisions  # noqa: PLC0415 - pandas is slow to import, and not in every environment
+
+    try:
+        logged = logged_decisions(load_decisions(path), service)
+    except CheckFailed as error:
+        return tuple(_refused(candidate.name, str(error)) for candidate in candidates)
+    snapshots = recorded_snapshots(path, service, tell)
+    return tuple(row for candidate in candidates for row in _rows(candidate, logged, snapshots, service, configuration, recorded))
+
+
+def recorded_snapshots(path: Path, service: str, tell: Told) -> Snapshots:
+    """Every snapshot of a service that leaders published while the recording ran, computed again; none where no leader was recorded."""
+    found: dict[tuple[int, int], RoutingSnapshot] = {}
+    with Recording(path) as recording:
+        try:
+            for _, messages in Verification(recording, tell).play():
+                snapshots = (decode_snapshot(message.value) for message in messages if message.topic == SCORES)
+                found |= {snapshot.version: snapshot for snapshot in snapshots if snapshot.service == service}
+        except CheckFailed:
+            return found  # what is missing is missing: decisions without a snapshot are left out, and counted
+    return found
+
+
+def _rows(candidate: Candidate, logged: Logged, snapshots: Snapshots, service: str, configuration: str, recorded: str) -> tuple[OffPolicy, ...]:
+    if (candidate.policy or candidate.config.routing_for(service).policy) == recorded and candidate.config.version == configuration:
+        return _as_logged(candidate.name, logged)
+    policy = _policy(candidate, snapshots, service, configuration)
+    if policy is None:
+        return (_refused(candidate.name, _BY_LOAD),)
+    evaluation = evaluate(logged, candidate.name, policy)
+    found = evaluation.of("time_to_success_s")
+    if found is None:
+        return (_refused(candidate.name, evaluation.refused or evaluation.left_out.get("time_to_success_s", "no request tells")),)
+    values = {found.method: found.value} | found.others
+    return tuple(_row(candidate.name, _WORDS.get(method, method), value, evaluation) for method, value in values.items())
+
+
+def _as_logged(name: str, logged: Logged) -> tuple[OffPolicy, ...]:
+    """Of the policy that decided: what became of its requests, each weighing one."""
+    times = logged.rewards["time_to_success_s"]
+    known = logged.rows(np.isfinite(times))
+    value = by_influence(on_policy(known.rewards["time_to_success_s"]), known.blocks)
+    return (OffPolicy(name=name, method="as logged", value_ms=_ms(value), effective_n=float(len(known)), refused=""),)
+
+
+def _policy(candidate: Candidate, snapshots: Snapshots, service: str, configuration: str) -> TargetPolicy | None:
+    """The candidate's choices as probabilities; None where they do not follow from the log."""
+    config, routing, targets = candidate.config, candidate.config.routing_for(service), candidate.config.targets_of(service)
+    weights = {target.id: target.weight for target in targets}
+    if config.version != configuration:
+        snapshots = {version: reconfigured(snapshot, targets, routing) for version, snapshot in snapshots.items()}
+    match candidate.policy or routing.policy:
+        case "round_robin":
+            return static(weights)
+        case "random":
+            return uniform
+        case "greedy":
+            return greedy(snapshots, routing)
+        case "weighted":
+            return _weighted(snapshots, weights)
+        case "performance" | "auto":
+            return performance(snapshots, targets, routing, random.Random(0))
+        case _:
+            return None
+
+
+def _weighted(snapshots: Snapshots, weights: Mapping[str, float]) -> TargetPolicy:
+    """In proportion to score × weight, as each snapshot has them; without a snapshot it cannot say."""
+
+    def policy(logged: Logged) -> Floats:
+        column = {target: i for i, target in enumerate(logged.targets)}
+        versions, row = np.unique(logged.versions, axis=0, return_inverse=True)
+        table = np.full((len(versions), len(column)), np.nan)
+        for case, (term, seq) in enumerate(versions.tolist()):
+            if (snapshot := snapshots.get((term, seq))) is not None:
+                table[case] = 0.0
+                for entry in snapshot.targets:
+                    if entry.id in column:
+                        table[case, column[entry.id]] = entry.score * weights.get(entry.id, 0.0)
+        found = table[row.reshape(-1)]
+        chances = in_proportion(np.nan_to_num(found), logged.allowed)
+        return np.where(np.isnan(found).any(axis=1, keepdims=True), np.nan, chances)
+
+    return policy
+
+
+def _row(name: str, method: str, value: Estimate, evaluation: Evaluation) -> OffPolicy:
+    return OffPolicy(name=name, method=method, value_ms=_ms(value), effective_n=evaluation.support.effective if evaluation.support else None, refused="")
+
+
+def _ms(value: Estimate) -> Estimate:
+    return Estimate(value=value.value * 1000.0, low=value.low * 1000.0, high=value.high * 1000.0)
+
+
+def _refused(name: str, reason: str) -> OffPolicy:
+    return OffPolicy(name=name, method="", value_ms=None, effective_n=None, refused=reason)
