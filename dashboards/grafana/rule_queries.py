@@ -67,7 +67,7 @@ class RuleQueries:
 
     def query(self, kind: AlertKind, severity: Severity) -> str:
         """The query of one kind and severity."""
-        tables = {rule[""].rule: self._table(rule) for rule in self.rules(kind, severity)}
+        tables: dict[str, str] = {rule[""].rule: self._table(rule) for rule in self.rules(kind, severity)}
         if (kind, severity) == ("error_rate", "critical"):
             tables["out_of_service"] = self._out_of_service()
         shared = [_JUDGE, *([self._before_quiet()] if kind == "throughput" else [])]

@@ -23,8 +23,9 @@ def _newest(field: str) -> str:
 def _age(points: str) -> str:
     """Seconds from the newest of these points to the end of the range."""
     return f"""{points}
+  |> last()
   |> group()
-  |> last(column: "_time")
+  |> top(n: 1, columns: ["_time"])
   |> map(fn: (r) => ({{_value: float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0}}))"""
 
 

@@ -9,10 +9,14 @@ import typer
 from routecast.cli import (
     access,
     alerts,
+    backtest,
     capacity,
     config,
     demo,
     doctor,
+    experiment,
+    export,
+    grafana,
     influx,
     insights,
     policy,
@@ -41,14 +45,18 @@ app.command("send")(send.send)
 app.command("tail")(tail.tail)
 app.command("record")(record.record)
 app.command("replay")(replay.replay)
+app.command("export")(export.export)
+app.command("backtest")(backtest.backtest)
 app.command("capacity")(capacity.capacity)
 app.add_typer(topics.app, name="topics")
 app.add_typer(targets.app, name="targets")
 app.add_typer(policy.app, name="policy")
+app.add_typer(experiment.app, name="experiment")
 app.command("top")(top.top)
 app.command("insights")(insights.insights)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(influx.app, name="influx")
+app.add_typer(grafana.app, name="grafana")
 app.command("doctor")(doctor.doctor)
 app.command("access")(access.access)
 app.add_typer(route.app, name="route")
