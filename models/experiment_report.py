@@ -115,6 +115,21 @@ class ExperimentReport(_Frozen):
     """In words, with effect and interval; `undecided` is an answer."""
 
     @property
+    def standing(self) -> Literal["better", "worse", "undecided", "invalid", "over"]:
+        """In a word: what is found of any arm; `invalid` where the sample ratio is off."""
+        found = {item.finding for item in self.comparisons if item.measure == self.measure}
+        if self.state == "ended" or not self.sample_ratio.ok:
+            return "over" if self.state == "ended" else "invalid"
+        return "better" if "better" in found else "worse" if "worse" in found else "undecided"
+
+    @property
     def key(self) -> str:
         """Of its record."""
         return f"experiment/{self.name}.{self.salt}"
+
+
+class ExperimentReports(_Frozen):
+    """All experiments that are known, the running ones first."""
+
+    at_ms: float
+    experiments: tuple[ExperimentReport, ...]

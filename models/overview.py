@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from routecast.models.capacity import Capacity
+from routecast.models.experiment_report import ExperimentReport
 from routecast.models.insights import Alert, Change, Recommendation, Trend
 from routecast.models.severity import AlertKind, Severity
 from routecast.models.targets import SnapshotAge
@@ -32,6 +33,8 @@ class Overview(_Frozen):
     recommendations: tuple[Recommendation, ...]
     """The most urgent first."""
     capacity: tuple[Capacity, ...]
+    experiments: tuple[ExperimentReport, ...] = ()
+    """That run, and those that ended within a day."""
     unreadable: int = 0
     """Records that are no insights and were left out."""
 

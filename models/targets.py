@@ -70,7 +70,7 @@ class Word(_Frozen):
 
     target: str
     """Empty where it is about a service."""
-    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence"]
+    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence", "start_experiment", "stop_experiment"]
     service: str | None
     """None: the service of the target is unknown, all services are meant, or alerts."""
     offset: int
@@ -85,6 +85,8 @@ class Word(_Frozen):
     """Of the target, as that snapshot shows it."""
     policy: str | None = None
     """Of the service, as that snapshot shows it; empty: each router's configured one."""
+    experiment: str | None = None
+    """Name and salt of what runs on the service, as that snapshot shows it; empty: nothing."""
 
 
 class PolicyLine(_Frozen):

@@ -77,7 +77,8 @@ class _Watch:
         """The word with what became of it."""
         entry = self._entry()
         shown = {"state": entry.state, "share": entry.share, "weight": entry.weight} if entry else {}
-        policy = {"policy": self._newest.policy} if self._newest else {}
+        running = self._newest.experiment if self._newest else None
+        policy = {"policy": self._newest.policy, "experiment": running.id if running else ""} if self._newest else {}
         at = {"snapshot": self._newest.version if self._newest else self._heard, "took_ms": round(took_ms, 1)}
         return self._word.model_copy(update=at | policy | shown)
 

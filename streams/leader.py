@@ -102,7 +102,7 @@ class Leader:
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
         self._control = self._trips = -1
         self._heeds_from_ms = -math.inf if checkpoint else now_ms  # what was said earlier is in the checkpoint, or over
-        self._orders, self._ledger = Orders(), Ledger(frozenset(config.services))
+        self._orders, self._ledger = Orders(), Ledger(frozenset(config.services), self._metrics_ms)
         self._states: dict[str, State] = {}
         self._snapshots: dict[str, RoutingSnapshot] = {}
         self._looks: list[Look] = []

@@ -141,7 +141,8 @@ def _sum(rows: list[ArmTotals]) -> ArmTotals:
     sums = [0] * len(_SUMS)
     for row in rows:
         sums = [*map(add, sums, _sums(row))]
-    return ArmTotals(rows[0].arm, max(row.at_ms for row in rows), *sums, sketch=_sketch([row.sketch for row in rows]))
+    figures = dict(zip(_SUMS, sums, strict=True))
+    return ArmTotals(arm=rows[0].arm, at_ms=max(row.at_ms for row in rows), sketch=_sketch([row.sketch for row in rows]), **figures)
 
 
 def _sketch(encoded: list[bytes]) -> bytes:

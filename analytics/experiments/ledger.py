@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -14,19 +14,18 @@ from routecast.models.experiment_report import ExperimentReport
 from routecast.models.experiments import Experiment
 from routecast.models.rows import KEPT_MS, ArmTotals
 
-LOOK_MS: Final = 10_000.0
-"""How often reports are made."""
-
 
 class Ledger:
     """A state machine without a clock. Memory: some kB an experiment.
 
     Args:
         services: that are configured.
+        period_ms: between reports.
     """
 
-    def __init__(self, services: frozenset[str]) -> None:
+    def __init__(self, services: frozenset[str], period_ms: float) -> None:
         self._services = services
+        self._period_ms = period_ms
         self._all: list[Running] = []
         self._looked_ms = 0.0
         self._news = False
@@ -72,13 +71,13 @@ class Ledger:
 
     def due(self, at_ms: float) -> bool:
         """Whether to look: something was said, or it is time."""
-        return bool(self._all) and (self._news or abs(at_ms - self._looked_ms) >= LOOK_MS)
+        return bool(self._all) and (self._news or abs(at_ms - self._looked_ms) >= self._period_ms)
 
     def look(self, at_ms: float, totals: Mapping[str, ArmTotals]) -> list[ExperimentReport]:
         """How all of them stand; those that ended ten minutes ago are forgotten, after their last answers."""
         before = [running.published for running in self._all]
         reports = [running.look(at_ms, totals) for running in self._all]
         self.said_once = self._news or before != [running.published for running in self._all]
-        self._looked_ms, self._news = at_ms - at_ms % LOOK_MS, False
+        self._looked_ms, self._news = at_ms - at_ms % self._period_ms, False
         self._all = [running for running in self._all if running.ended_ms is None or at_ms - running.ended_ms < KEPT_MS]
         return reports

@@ -7,12 +7,14 @@ from typing import Final, NamedTuple, TypeVar
 
 from routecast.analytics.insights.episodes import ACCEPTED_MS
 from routecast.models.capacity import Capacity
+from routecast.models.experiment_report import ExperimentReport
 from routecast.models.insights import Alert, Change, Insight, Recommendation, Recommendations, Subject, Trend, Trends
 from routecast.models.severity import SEVERITIES
 
 UNHEARD_MS: Final = 900_000
 """An alert that is not explained by another is said again every five minutes; one of which nobody has spoken for so long has nobody who could end it."""
 _OLD_ANALYSES: Final = 10
+_RECENT_MS: Final = 86_400_000
 _OVER_MS: Final = ACCEPTED_MS + UNHEARD_MS
 """A change is over by then in any case."""
 
@@ -27,6 +29,8 @@ class Standing(NamedTuple):
     trends: tuple[Trend, ...]
     recommendations: tuple[Recommendation, ...]
     capacity: tuple[Capacity, ...]
+    experiments: tuple[ExperimentReport, ...]
+    """That run, and those that ended within a day."""
 
 
 def standing(insights: Sequence[Insight], at_ms: float, *, service: str | None = None, analysis_ms: float = 60_000.0) -> Standing:
@@ -52,7 +56,12 @@ def standing(insights: Sequence[Insight], at_ms: float, *, service: str | None =
             sorted((item for item in advice if concerns(item.subject, service)), key=lambda item: (-SEVERITIES.index(item.priority), item.id))
         ),
         capacity=tuple(sorted(capacity, key=lambda found: found.service)),
+        experiments=tuple(sorted((i for i in insights if isinstance(i, ExperimentReport) and _shown(i, at_ms, service)), key=lambda i: i.started_ms)),
     )
+
+
+def _shown(found: ExperimentReport, at_ms: float, service: str | None) -> bool:
+    return service in {None, found.service} and (found.state == "running" or at_ms - found.ends_ms <= _RECENT_MS)
 
 
 def concerns(subject: Subject, service: str | None) -> bool:

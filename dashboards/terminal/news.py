@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from routecast.analytics.insights.standing import concerns
 from routecast.dashboards.terminal.words import about, direction_of, fits_of, line_of, metric_of, value_of
 from routecast.models.capacity import Capacity
+from routecast.models.experiment_report import ExperimentReport
 from routecast.models.insights import Alert, Change, Insight, Recommendations, Subject, Trends
 
 _MOVING: Final = frozenset({"improving", "declining"})
@@ -23,7 +24,7 @@ class Item(NamedTuple):
 
     at_ms: float
     kind: str
-    """alert, change, trend, recommendation or capacity."""
+    """alert, change, trend, recommendation, capacity or experiment."""
     who: str
     what: str
     level: str
@@ -88,6 +89,10 @@ class News:
         elif isinstance(insight, Capacity):
             yield insight.key, insight.scale.action, insight.at_ms, self._capacity(insight)
 
+        elif isinstance(insight, ExperimentReport):
+            stopped = [arm.name for arm in insight.arms if arm.stopped_why]
+            yield insight.key, f"{insight.state} {insight.standing} {stopped}", insight.at_ms, self._experiment(insight)
+
     def _for(self, kind: str, subject: Subject, what: str, level: str, said: str) -> Parts | None:
         shown = kind in self._kinds and concerns(subject, self._service)
         return (kind, about(subject.kind, subject.id), what, level, line_of(said)) if shown else None
@@ -96,6 +101,12 @@ class News:
         if "capacity" not in self._kinds or self._service not in {None, found.service}:
             return None
         return "capacity", f"service {line_of(found.service)}", "load", found.scale.action, f"{fits_of(found)} fit: {line_of(found.scale.reason)}"
+
+    def _experiment(self, found: ExperimentReport) -> Parts | None:
+        if "experiment" not in self._kinds or self._service not in {None, found.service}:
+            return None
+        over = f"over by {found.ended_by} ({line_of(found.why)}): " if found.state == "ended" else ""
+        return "experiment", f"service {line_of(found.service)}", found.name, found.standing, f"{found.name}: {over}{line_of(found.verdict)}"
 
 
 def _change(change: Change) -> tuple[str, str]:

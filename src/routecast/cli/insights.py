@@ -24,7 +24,7 @@ HEADS = ("kind", "about", "what", "level", "since_ms", "said")
 def insights(
     *,
     service: Annotated[str | None, typer.Option("--service", help="Of this service and its targets.")] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="Some of alert, change, trend, recommendation, capacity, separated by commas.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Some of alert, change, trend, recommendation, capacity, experiment, separated by commas.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with a line for whatever begins, changes or ends, until Ctrl-C.")] = False,
     config: File = None,
     kafka: Url = None,
@@ -78,6 +78,7 @@ def _overview(loaded: Config, found: Said, now_ms: float, service: str | None, k
         trends=holds.trends if "trend" in kinds else (),
         recommendations=holds.recommendations if "recommendation" in kinds else (),
         capacity=holds.capacity if "capacity" in kinds else (),
+        experiments=holds.experiments if "experiment" in kinds else (),
         unreadable=found.unreadable,
     )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from routecast.models.insights import Alert, Recommendation, Trend
     from routecast.models.overview import Overview
 
-SECTIONS: Final = ("alert", "change", "trend", "recommendation", "capacity")
+SECTIONS: Final = ("alert", "change", "trend", "recommendation", "capacity", "experiment")
 _STYLES: Final = {
     "critical": "bold red",
     "high": "red",
@@ -35,9 +35,10 @@ def colours() -> Console:
 
 
 def print_overview(found: Overview, kinds: Sequence[str]) -> None:
-    """The sections of these kinds, in their order; each says so where it is empty."""
+    """The sections of these kinds, in their order; each says so where it is empty, but experiments, which few have."""
     out, sections = colours(), {"alert": _alerts, "change": _changes, "trend": _trends, "recommendation": _recommendations, "capacity": _capacity}
-    for number, kind in enumerate(kind for kind in SECTIONS if kind in kinds):
+    sections |= {"experiment": _experiments} if found.experiments else {}
+    for number, kind in enumerate(kind for kind in SECTIONS if kind in kinds and kind in sections):
         if number:
             out.print()
         sections[kind](out, found)
@@ -133,6 +134,12 @@ def _capacity(out: Console, found: Overview) -> None:
     out.print(_table(("scale", "service", "arrives", "fits", "why"), rows, styled=None, wide=4))
 
 
+def _experiments(out: Console, found: Overview) -> None:
+    _head(out, "Experiments", "`routecast experiment status NAME` has the figures")
+    rows = [(item.standing, item.name, item.service, lasting(found.at_ms - item.started_ms), item.verdict) for item in found.experiments]
+    out.print(_table(("", "experiment", "service", "since", "verdict"), rows, styled=0, wide=4))
+
+
 def _scale(item: Capacity) -> str:
     return item.scale.action if not item.scale.slots else f"{item.scale.action} {item.scale.slots:+d}"
 
@@ -170,3 +177,5 @@ def plain_rows(found: Overview) -> Iterator[tuple[str, ...]]:
         yield "recommendation", about(item.subject.kind, item.subject.id), item.kind, item.priority, f"{item.since_ms:.0f}", line_of(item.action)
     for capacity in found.capacity:
         yield "capacity", f"service {line_of(capacity.service)}", "load", capacity.scale.action, f"{capacity.at_ms:.0f}", fits_of(capacity)
+    for running in found.experiments:
+        yield "experiment", f"service {line_of(running.service)}", running.name, running.standing, f"{running.started_ms:.0f}", line_of(running.verdict)

@@ -1,0 +1,78 @@
+"""Experiments on a screen: one line each, or one with everything that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from routecast.analytics.experiments.verdict import change
+from routecast.cli.render import Form, show, show_rows
+from routecast.dashboards.terminal.words import lasting, line_of
+
+if TYPE_CHECKING:
+    from routecast.models.experiment_report import ArmReport, Comparison, ExperimentReport
+    from routecast.models.experiments import Measure, Rail
+
+LIST_HEADS = ("experiment", "service", "state", "arms", "requests", "age", "verdict")
+_ARM_HEADS = ("arm", "policy", "share", "requests", "ended", "ok", "failed", "latency", "p95 ms", "quality", "usd")
+
+
+def list_row(found: ExperimentReport, now_ms: float) -> tuple[str, ...]:
+    """One line."""
+    arms, exposed = ", ".join(arm.name for arm in found.arms), sum(arm.exposed for arm in found.arms)
+    return (found.name, found.service, found.state, arms, str(exposed), lasting(now_ms - found.started_ms), line_of(found.verdict))
+
+
+def show_experiment(found: ExperimentReport, now_ms: float, chosen: Form) -> None:
+    """Verdict, arms, comparisons, guard rails."""
+    if chosen == "plain":
+        show_rows(_ARM_HEADS, [_arm_row(arm) for arm in found.arms], chosen)
+        return
+    unit = {"request": "requests", "session": "sessions", "block": "blocks of time"}[found.unit]
+    kind = "shadow decisions beside" if found.shadow else f"{unit} of"
+    show(f"{found.name} ({found.salt}): {kind} service {found.service}, {_state(found, now_ms)}")
+    show(f"verdict: {line_of(found.verdict)}{_to_go(found)}\n")
+    show_rows(_ARM_HEADS, [_arm_row(arm) for arm in found.arms], chosen)
+    if found.comparisons:
+        show("")
+        show_rows(("beside the control", "measure", "effect", "from", "to", "certain"), [_comparison_row(item) for item in found.comparisons], chosen)
+    if found.rails:
+        show("")
+        heads = ("guard rail", "arm", "harm", "for certain more than", "allowed")
+        show_rows(heads, [(r.rail, r.arm, *(_part(r.rail, v) for v in (r.harm, r.low, r.limit))) for r in found.rails], chosen)
+    for line in _notes(found):
+        show(line)
+
+
+def _state(found: ExperimentReport, now_ms: float) -> str:
+    if found.state == "running":
+        return f"runs for {lasting(now_ms - found.started_ms)}, {lasting(found.ends_ms - now_ms)} more at most"
+    return f"ended {lasting(now_ms - found.ends_ms)} ago by {found.ended_by}: {line_of(found.why)}"
+
+
+def _to_go(found: ExperimentReport) -> str:
+    return "" if found.to_go_s is None else f"; a difference as large as this one would be certain in about {lasting(found.to_go_s * 1000.0)}"
+
+
+def _arm_row(arm: ArmReport) -> tuple[str, ...]:
+    levels = {name: level.mean for name, level in arm.levels.items()}
+    figures = (levels.get("latency"), arm.p95_ms, levels.get("quality"), levels.get("cost"))
+    shown = ("-" if value is None else f"{value:.4g}" for value in figures)
+    return (arm.name, arm.policy or "-", f"{100 * arm.share:.4g}%", *(str(n) for n in (arm.exposed, arm.ended, arm.ok, arm.failed)), *shown)
+
+
+def _comparison_row(item: Comparison) -> tuple[str, ...]:
+    return (item.arm, item.measure, *(_part(item.measure, value) for value in (item.effect, item.low, item.high)), item.finding)
+
+
+def _part(measure: Measure | Rail, value: float | None) -> str:
+    return "-" if value is None else change(measure, value)
+
+
+def _notes(found: ExperimentReport) -> Iterator[str]:
+    ratio = found.sample_ratio
+    if ratio.tested:
+        yield f"\nsample ratio: {'as it should be' if ratio.ok else 'not as it should be'} (p = {ratio.p:.2g})"
+    for arm in found.arms:
+        if arm.stopped_why:
+            yield f"{arm.name} was stopped by a guard rail: {line_of(arm.stopped_why)}"
