@@ -51,25 +51,25 @@ def checks(role: Role | None, file: Path | None, environ: Mapping[str, str], url
     async def packages() -> Sequence[Finding]:
         return machine.packages(role, machine.installed())
 
-    on_broker, on_influx = ("broker",), ("influx",)
+    on_broker, on_influx = ("listeners",), ("influx",)
     asked: list[tuple[str, tuple[str, ...], Ask]] = [
         ("broker", ("configuration",), lambda c: kafka.broker(c.kafka, clock)),
-        ("listeners", on_broker, lambda c: kafka.listeners(c.kafka)),
-        ("round trip", ("listeners",), lambda c: kafka.round_trip(c.kafka, role, clock)),
+        ("listeners", ("broker",), lambda c: kafka.listeners(c.kafka)),
+        ("round trip", on_broker, lambda c: kafka.round_trip(c.kafka, role, clock)),
         ("topics", on_broker, lambda c: kafka.shapes(c.kafka, role)),
         ("access", on_broker, lambda c: kafka.access(c.kafka, role)),
-        ("leader", ("listeners",), lambda c: leader.leader(c, clock)),
+        ("leader", on_broker, lambda c: leader.leader(c, clock)),
         ("versions", ("leader",), leader.versions),
-        ("workers", ("listeners",), lambda c: pipeline.workers(c, clock)),
+        ("workers", on_broker, lambda c: pipeline.workers(c, clock)),
         ("clocks", ("leader",), lambda c: leader.clocks(c, clock)),
-        ("events", ("listeners",), pipeline.events),
+        ("events", on_broker, pipeline.events),
         ("targets", ("leader",), pipeline.targets),
-        ("dead letters", ("listeners",), lambda c: pipeline.dead_letters(c, clock)),
+        ("dead letters", on_broker, lambda c: pipeline.dead_letters(c, clock)),
         ("webhook", ("configuration",), machine.webhook),
         ("influx", ("configuration",), lambda c: influx.influx(c.influx, role)),
         ("sink token", on_influx, lambda c: influx.sink_token(c.influx)),
         ("readers token", on_influx, lambda c: influx.readers_token(c.influx)),
-        ("sink", ("listeners",), lambda c: influx.sink(c, role, clock)),
+        ("sink", on_broker, lambda c: influx.sink(c, role, clock)),
     ]
     concerning = _EVERYBODY | CONCERNS[role or "operator"]
     first = [Check("packages", packages), Check("configuration", read.check)]

@@ -11,11 +11,11 @@ from typing import Final
 
 from routecast.dashboards.translation import READ
 from routecast.models.config import Config, Influx
-from routecast.models.errors import Unreachable
+from routecast.models.errors import ConfigError, Unreachable
 from routecast.models.influx import Finding as InfluxFinding
 from routecast.streams.access import SINK, Role
 from routecast.streams.clock import Clock
-from routecast.streams.doctor import Finding, Skipped, in_thread
+from routecast.streams.doctor import Finding, Skipped, failure, in_thread
 from routecast.streams.doctor_pipeline import lag
 from routecast.streams.groups import group_state
 from routecast.streams.reading import reader
@@ -67,7 +67,10 @@ async def _asked(settings: Influx, role: str, file: str, key: str) -> list[Findi
     from routecast.dashboards.connection import token_of  # noqa: PLC0415 - after the check that the extra is there
     from routecast.dashboards.influx import findings  # noqa: PLC0415
 
-    token = token_of(file, key)
+    try:
+        token = token_of(file, key)
+    except ConfigError as error:
+        return [failure(error)._replace(fix=f"routecast influx init --save  # or copy {file} from where it is; a token that is lost: --renew --save")]
     found = [item for item in await in_thread(lambda: findings(settings, {"write": token} if role == "write" else {"read": token})) if not _server(item)]
     wrong = [Finding("failed", f"{item.what}: no{f' ({item.detail})' if item.detail else ''}", item.mend) for item in found if not item.ok]
     return wrong or [Finding("ok", f"the token in {file!r} may do what it must, and no more")]

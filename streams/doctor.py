@@ -31,9 +31,6 @@ START: Final = "routecast worker"
 RIGHT_CLOCK: Final = "timedatectl set-ntp true"
 _BECAUSE: Final = "because"
 _NOT_ALLOWED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
-_CAUSES: Final[tuple[tuple[type[Exception], Cause], ...]] = (
-    (ConfigError, "configuration"), (Unreachable, "unreachable"), (KafkaError, "unreachable"), (OSError, "unreachable"),
-)  # fmt: skip
 _COMMAND: Final = re.compile(r"(?:^|(?<=`)|(?<=&& ))routecast [^`#\n]*[^`#\s]", re.MULTILINE)
 _GIVEN: Final = {"access", "record", "replay", "doctor", "worker", "sink", "send", "tail", "topics", "targets", "insights", "alerts", "policy"}
 """Commands that talk to Kafka, and so take `--kafka`."""
@@ -45,6 +42,8 @@ class Finding(NamedTuple):
     status: Status
     detail: str
     fix: str = ""
+    cause: Cause = "check"
+    """Of a failure."""
 
 
 class Skipped(Exception):  # noqa: N818 - names the outcome
@@ -79,44 +78,43 @@ async def _after(check: Check, needed: Iterable[asyncio.Task[list[Checked]]], cl
             why = bad.detail if bad.detail.startswith(_BECAUSE) else f"{_BECAUSE} `{bad.check}` {'failed' if bad.status == 'failed' else 'was skipped'}"
             return [Checked(check=check.name, status="skipped", detail=why, took_ms=0.0)]
     began_s = clock.monotonic_s()
-    findings, cause = await _asked(check, deadline_s)
+    findings = await _asked(check, deadline_s)
     took_ms = round((clock.monotonic_s() - began_s) * 1000.0, 1)
     return [
-        Checked(check=check.name, status=status, detail=detail, fix=fix, cause=cause if status == "failed" else None, took_ms=took_ms)
-        for status, detail, fix in findings
-    ]
+        Checked(check=check.name, status=found.status, detail=found.detail, fix=found.fix, cause=found.cause if found.status == "failed" else None,
+                took_ms=took_ms)
+        for found in findings
+    ]  # fmt: skip
 
 
-async def _asked(check: Check, deadline_s: float) -> tuple[Sequence[Finding], Cause]:
+async def _asked(check: Check, deadline_s: float) -> Sequence[Finding]:
     try:
         async with asyncio.timeout(deadline_s):
-            return await check.ask(), "check"
+            return await check.ask()
     except (Skipped, RoutecastError, KafkaError, OSError) as error:
-        causes: list[Cause] = [cause for kind, cause in _CAUSES if isinstance(error, kind)]
-        return _raised(error, deadline_s), causes[0] if causes else "check"
+        return _raised(error, deadline_s)
 
 
 def _raised(error: Exception, deadline_s: float) -> list[Finding]:
     if isinstance(error, Skipped):
         return [Finding("skipped", str(error))]
     if isinstance(error, TimeoutError):
-        return [Finding("failed", f"no answer within {deadline_s:g} s", "see that the server is not overloaded, or give more time: --deadline")]
+        said = Finding("failed", f"no answer within {deadline_s:g} s", "see that the server is not overloaded, or give more time: --deadline")
+        return [said._replace(cause="unreachable")]
     refusal = next((one for one in (error, error.__cause__) if isinstance(one, _NOT_ALLOWED)), None)
     if refusal is not None:
         return [Finding("skipped", f"this login may not look at that ({refusal}): an operator's may")]
     if isinstance(error, RoutecastError):
-        return [failure(line) for line in str(error).splitlines()]
-    return [Finding("failed", f"{type(error).__name__}: {error}", "see the log of the server")]
+        return [failure(error)]
+    return [Finding("failed", f"{type(error).__name__}: {error}", "see the log of the server", "unreachable")]
 
 
-def failure(sentence: str) -> Finding:
-    """A failure from a sentence of ours, which ends with what to do."""
-    detail, mark, fix = _parted(sentence)
-    return Finding("failed", detail if mark else sentence, fix)
-
-
-def _parted(sentence: str) -> tuple[str, str, str]:
-    return max((sentence.rpartition(mark) for mark in ("; ", ": ")), key=lambda parts: len(parts[0]))
+def failure(error: RoutecastError) -> Finding:
+    """A failure from an error of ours, whose sentence ends with what to do."""
+    sentence = str(error)
+    detail, mark, fix = max((sentence.rpartition(mark) for mark in ("; ", ": ")), key=lambda parts: len(parts[0]))
+    cause: Cause = "configuration" if isinstance(error, ConfigError) else "unreachable" if isinstance(error, Unreachable) else "check"
+    return Finding("failed", detail, fix, cause) if mark else Finding("failed", sentence, cause=cause)
 
 
 async def existing(read: PartitionReader, settings: Kafka, topic: Topic) -> None:

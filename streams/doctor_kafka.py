@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from contextlib import suppress
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -15,7 +14,7 @@ from routecast.streams.access import ACCESS, ROLES, Role, rules
 from routecast.streams.admin import administrator, topics
 from routecast.streams.clock import Clock
 from routecast.streams.doctor import Finding, Skipped, existing
-from routecast.streams.kafka import reach, topic_name
+from routecast.streams.kafka import topic_name
 from routecast.streams.reading import reader
 from routecast.streams.rights import Node, Rights, nodes, rights
 from routecast.streams.topics import ALL, CONTROL, DETAILS, SCORES, Topic
@@ -35,9 +34,7 @@ async def broker(settings: Kafka, clock: Clock) -> list[Finding]:
     """Connect and log in. Where the address speaks another protocol, which one."""
     began_s = clock.monotonic_s()
     try:
-        await reach(settings)
-        async with administrator(settings) as client:
-            count = len(await nodes(client))
+        count = len(await nodes(settings))
     except Unreachable as error:
         spoken = await _spoken(settings) if any(words in str(error) for words in _MISUNDERSTOOD) else None
         if spoken is None:
@@ -54,17 +51,24 @@ async def _spoken(settings: Kafka) -> Security | None:
     for protocol in _PROTOCOLS:
         if protocol == settings.security_protocol or (protocol.startswith("SASL") and not (settings.username and settings.password_file)):
             continue
-        with suppress(RoutecastError, KafkaError, OSError):
-            async with asyncio.timeout(_KNOCK_S), administrator(settings.model_copy(update={"security_protocol": protocol})) as client:
-                await nodes(client)
-                return protocol
+        if await _speaks(settings.model_copy(update={"security_protocol": protocol})):
+            return protocol
     return None
+
+
+async def _speaks(settings: Kafka) -> bool:
+    """Whether it understands us, even if it does not let us in."""
+    try:
+        async with asyncio.timeout(_KNOCK_S):
+            await nodes(settings)
+    except (RoutecastError, KafkaError, OSError) as error:
+        return f"user {settings.username!r} is refused" in str(error)
+    return True
 
 
 async def listeners(settings: Kafka) -> list[Finding]:
     """Whether each broker can be reached under the address that it advertises: clients use that one for everything but the first question."""
-    async with administrator(settings) as client:
-        known = await nodes(client)
+    known = await nodes(settings)
     unreachable = [reason for reason in await asyncio.gather(*map(_knock, known)) if reason]
     if unreachable:
         fix = "have the broker advertise an address that this machine reaches (`advertised.listeners` in its server.properties), and restart it"

@@ -104,7 +104,7 @@ class Configured:
         try:
             loaded = load(self._file, self._environ)
         except ConfigError as error:
-            return [Finding("failed", line, _CORRECT) for line in str(error).splitlines()]
+            return [Finding("failed", line, _CORRECT, "configuration") for line in str(error).splitlines()]
         self._config = self._addressed(loaded.config)
         return [Finding("ok", _said(loaded))]
 
@@ -122,5 +122,5 @@ async def webhook(config: Config) -> list[Finding]:
     try:
         webhook_url(config.alerts)
     except ConfigError as error:
-        return [failure(str(error))]
+        return [failure(error)]
     return [Finding("ok", f"the address in {config.alerts.webhook_file!r} can be read; `routecast alerts test` posts to it")]

@@ -26,6 +26,7 @@ LAST: Final = 100
 _BEHIND_S: Final = 30.0
 _TOLD: Final = 5
 _HOUR_MS: Final = 3_600_000.0
+_SHOW: Final = "routecast tail deadletter --from 1-back -n 1"
 
 
 async def workers(config: Config, clock: Clock) -> list[Finding]:
@@ -91,7 +92,7 @@ def _by_emitter(bad: list[BadEvent]) -> dict[str, list[BadEvent]]:
 
 def _undecodable(emitter: str, items: list[BadEvent]) -> Finding:
     what = f"{len(items)} of the last events cannot be read, from emitter {emitter!r}: {items[-1].reason}"
-    return Finding("warning", what, f"routecast tail deadletter --from {_TOLD}-back -n {_TOLD}  # then mend that program: see docs/events.md")
+    return Finding("warning", what, f"{_SHOW}  # then mend that program: see docs/events.md")
 
 
 def _ahead(heard: _Heard) -> list[Finding]:
@@ -144,7 +145,7 @@ async def dead_letters(config: Config, clock: Clock) -> list[Finding]:
     if not newest:
         return [Finding("ok", "none in the last hour")]
     said = newest[-1].key.decode(errors="replace")[:200]
-    return [Finding("warning", f"{end - first} in the last hour, the newest: {said}", f"routecast tail deadletter --from {_TOLD}-back -n {_TOLD}")]
+    return [Finding("warning", f"{end - first} in the last hour, the newest: {said}", _SHOW)]
 
 
 async def _last(read: PartitionReader, topic: Topic, count: int) -> list[Record]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupAuthorizationFailedError, IncompatibleBrokerVersion, UnknownTopicOrPartitionError
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import GroupAuthorizationFailedError, IncompatibleBrokerVersion, KafkaError, UnknownTopicOrPartitionError
 from aiokafka.protocol.admin import DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
 from aiokafka.protocol.api import RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
@@ -18,6 +19,7 @@ from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 from routecast.models.config import Kafka
 from routecast.streams.access import ACCESS, Grant, Operation, Role
 from routecast.streams.groups import coordinator_of
+from routecast.streams.kafka import client_options, reach, unreachable
 
 _BITS: Final[dict[Operation, int]] = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
 """Where each operation stands in what brokers answer."""
@@ -99,10 +101,23 @@ class Rights(NamedTuple):
         return found
 
 
-async def nodes(client: AIOKafkaAdminClient) -> list[Node]:
-    """All brokers, under the addresses that they tell clients to use."""
-    answer = await _ask(client, _metadata([]))
-    return [Node(id_, host, port) for id_, host, port, _ in answer.brokers]
+async def nodes(settings: Kafka) -> list[Node]:
+    """All brokers, under the addresses that they tell clients to use; asked at the configured address alone. Raises Unreachable, ConfigError."""
+    await reach(settings)
+    options = client_options(settings)
+    for host, port, _ in collect_hosts(options.pop("bootstrap_servers")):
+        try:
+            connection: Any = await create_conn(host, port, **options)
+        except (KafkaError, OSError):
+            continue
+        try:
+            answer = await connection.send(_Asked(_metadata([])))
+        except (KafkaError, OSError) as error:
+            raise unreachable(settings, error) from error
+        finally:
+            await connection.close()
+        return [Node(id_, host, port) for id_, host, port, _ in answer.brokers]
+    raise unreachable(settings, ConnectionError())
 
 
 async def rights(client: AIOKafkaAdminClient, topics: Sequence[str], groups: Sequence[str]) -> Rights:

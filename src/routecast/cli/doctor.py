@@ -29,7 +29,7 @@ def doctor(
     json: Json = False,
     plain: Plain = False,
 ) -> None:
-    """Examine the set-up from here to InfluxDB and say how to mend what is wrong; changes nothing. Exit code 3, 4 or 5 where something failed."""
+    """Examine the set-up from here to InfluxDB and say how to mend what is wrong; changes nothing. Exit code 3, 4 or 5 by the first failure."""
     from routecast.dashboards.doctor import checks  # noqa: PLC0415 - slow to import, and not for --help
     from routecast.models.diagnosis import Diagnosis  # noqa: PLC0415
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
@@ -62,11 +62,12 @@ def _print(diagnosis: Diagnosis) -> None:
 
 
 def _conclude(diagnosis: Diagnosis) -> None:
-    """Raises what the worst failure is."""
+    """Raises what the first failure is: it is to be mended first."""
     from routecast.models.errors import CheckFailed, ConfigError, Unreachable  # noqa: PLC0415 - with the models
 
     failed = diagnosis.failed
     if failed:
-        causes = {item.cause for item in failed}
-        kind = ConfigError if "configuration" in causes else Unreachable if "unreachable" in causes else CheckFailed
-        raise kind(f"{len(failed)} of {len(diagnosis.checks)} findings are failures: mend them as listed, from the top")
+        kinds = {"configuration": ConfigError, "unreachable": Unreachable}
+        raise kinds.get(failed[0].cause or "", CheckFailed)(
+            f"{len(failed)} of {len(diagnosis.checks)} findings are failures: mend them as listed, from the top"
+        )
