@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from routecast.streams.memory import Record
 from routecast.streams.recording import Recording
@@ -20,15 +20,22 @@ class Range(NamedTuple):
     begin: Bound = None
     end: Bound = None
 
-    def records(self, recording: Recording, topic: str, partition: int) -> Iterator[Record]:
-        """The records of a partition within the range, in the order of the log."""
-        first, begin_ms = _offset(self.begin, partition, 0), _ms(self.begin, -math.inf)
+    def records(self, recording: Recording, topic: str, partition: int, first: float = 0) -> Iterator[Record]:
+        """The records of a partition within the range, from the offset `first` on, in the order of the log."""
+        first, begin_ms = max(first, _offset(self.begin, partition, 0)), _ms(self.begin, -math.inf)
         last, end_ms = _offset(self.end, partition, math.inf), _ms(self.end, math.inf)
         for record in recording.records(topic, partition, int(first)):
             if record.offset >= last or record.append_ms >= end_ms:
                 return
             if record.append_ms >= begin_ms:
                 yield record
+
+    def last_ms(self, recorded_ms: float) -> float:
+        """The end in time of a recording of which the last record was appended at `recorded_ms`; later than that of an end in offsets."""
+        return min(recorded_ms, _ms(self.end, math.inf))
+
+
+EVERYTHING: Final = Range()
 
 
 class Placed(NamedTuple):

@@ -23,6 +23,7 @@ from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.folding import MOST_RECORD_BYTES
 from routecast.streams.leader import Leader, Message, trips_of, word_of
 from routecast.streams.memory import Record
+from routecast.streams.recorded_range import EVERYTHING, Range
 from routecast.streams.recorder import expired
 from routecast.streams.recording import BASE, Recording
 from routecast.streams.topics import CONTROL, EVENTS, TRIPS
@@ -51,21 +52,27 @@ class PartitionReplay:
         partition: of the events.
         rows: from where it begins; empty for the first event.
         told: called with how many events a record had and when it was appended.
+        within: only these records.
     """
 
-    def __init__(self, recording: Recording, partition: int, rows: Rows, told: Callable[[int, float], None]) -> None:
+    def __init__(self, recording: Recording, partition: int, rows: Rows, told: Callable[[int, float], None], within: Range = EVERYTHING) -> None:
         self.partition = partition
         self.fold = PartitionFold.restored(partition, (decode_row(key, value) for key, value in rows.items()))
         self._rows = dict(rows)
         self._dead: set[bytes] = set()
         self._told = told
-        self._records: Iterator[Record] = recording.records(EVENTS, partition, self.fold.offset + 1)
+        self._records: Iterator[Record] = within.records(recording, EVENTS, partition, self.fold.offset + 1)
         self._waiting: Record | None = next(self._records, None)
 
-    def advance(self, offset: float) -> list[Row]:
-        """Fold up to and with this offset; rows that changed, the closing one last; none where nothing was new."""
+    @property
+    def next_ms(self) -> float:
+        """When the next record was appended, epoch ms; infinite after the last."""
+        return math.inf if self._waiting is None else self._waiting.append_ms
+
+    def advance(self, offset: float, until_ms: float = math.inf) -> list[Row]:
+        """Fold up to and with this offset, but only what was appended before `until_ms`; rows that changed, the closing one last."""
         before = self.fold.offset
-        while (record := self._waiting) is not None and record.offset <= offset:
+        while (record := self._waiting) is not None and record.offset <= offset and record.append_ms < until_ms:
             events, bad = readable(record.value)
             self.fold.apply(record.offset, record.append_ms, events, len(bad))
             self._told(len(events), record.append_ms)

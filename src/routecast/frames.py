@@ -1,4 +1,4 @@
-"""Recordings as pandas DataFrames: `load_decisions(path)`, one row for each call to a target.
+"""Recordings as pandas DataFrames: `load_events`, `load_decisions`, `load_windows`.
 
 Columns, types and units are those of `routecast.models.tables`; docs/data.md explains them. Unknown is NaN, NaT or a missing category, never 0.
 Memory: the columns, and one part of each partition of the file.
@@ -15,17 +15,23 @@ import numpy as np
 import pandas as pd
 
 from routecast.analytics.decision_columns import DecisionColumns
+from routecast.analytics.event_columns import EventColumns, Place
 from routecast.analytics.pairing import Pairing
 from routecast.analytics.table_columns import Cells, Codes
-from routecast.models.errors import ConfigError
-from routecast.models.events import Feedback
-from routecast.models.tables import DECISIONS, Column
+from routecast.analytics.window_columns import WindowColumns
+from routecast.models.config import Config
+from routecast.models.errors import CheckFailed, ConfigError, RoutecastError
+from routecast.models.events import Event, Feedback
+from routecast.models.metrics import WindowRecord
+from routecast.models.tables import DECISIONS, EVENTS, WINDOWS, Column
+from routecast.streams import topics
+from routecast.streams.playback import Playback
 from routecast.streams.recorded_attempts import recorded_config
 from routecast.streams.recorded_orders import recorded_orders
 from routecast.streams.recorded_range import Placed, Range, in_time
+from routecast.streams.recorded_windows import closed_windows
 from routecast.streams.recording import Recording
 from routecast.streams.replay import readable
-from routecast.streams.topics import EVENTS
 
 Bound = datetime | float | Mapping[int, int] | None
 """A time (with a time zone, or epoch milliseconds), or an offset of each partition; None: none."""
@@ -34,6 +40,7 @@ Told = Callable[[int, float], None]
 
 _BATCH = 1 << 13
 """Attempts whose columns are made at once: few enough that they stay in the processor's cache."""
+_RECORDS = 2000
 _SCORED = ("quality", "satisfaction")
 
 
@@ -51,9 +58,79 @@ def load_decisions(path: str | Path, *, begin: Bound = None, end: Bound = None, 
     with Recording(Path(path)) as recording:
         config, pairing = recorded_config(recording), Pairing()
         columns = DecisionColumns({target.id: target for target in config.target} if config else {}, recorded_orders(recording))
-        records = in_time(recording, EVENTS, Range(_bound(begin), _bound(end)))
+        records = in_time(recording, topics.EVENTS, Range(_bound(begin), _bound(end)))
         frame = _frame(DECISIONS, _decisions(records, pairing, columns, tell or _silent), columns.codes)
     return _judged(frame.sort_values("started_at", kind="stable", ignore_index=True), pairing.feedback)
+
+
+def load_events(path: str | Path, *, begin: Bound = None, end: Bound = None, tell: Told | None = None) -> pd.DataFrame:
+    """The table `events` of a recording: one row for each event that can be read, in the order of append times.
+
+    Arguments and errors are those of `load_decisions`.
+    """
+    columns = EventColumns()
+    with Recording(Path(path)) as recording:
+        records = in_time(recording, topics.EVENTS, Range(_bound(begin), _bound(end)))
+        return _frame(EVENTS, _events(records, columns, tell or _silent), columns.codes)
+
+
+def load_windows(path: str | Path, *, begin: Bound = None, end: Bound = None, tell: Told | None = None) -> pd.DataFrame:
+    """The table `windows` of a recording, computed from its events by the code that closes windows live; ordered by window, start and subject.
+
+    Arguments and errors are those of `load_decisions`; CheckFailed too where the file holds no configuration.
+    """
+    columns = WindowColumns()
+    with Recording(Path(path)) as recording:
+        config = recorded_config(recording)
+        if config is None:
+            raise CheckFailed(f"{str(path)!r} holds no configuration that this version reads: windows need one; record again")
+        playback = Playback(recording, Range(_bound(begin), _bound(end)), tell or _silent)
+        frame = _frame(WINDOWS, _windows(playback, config, columns), columns.codes)
+    keys = ["window", "starts_at", "kind", "id"]
+    frame = frame[~frame.duplicated(keys, keep="last")]
+    return frame[(frame["requests"] > 0) | frame["cpu"].notna()].sort_values(keys, ignore_index=True)
+
+
+def write_table(frame: pd.DataFrame, out: Path) -> None:
+    """Write a table as .parquet or .csv. In CSV times are ISO 8601, a set is its ids with blanks between, and unknown is an empty cell.
+
+    Raises RoutecastError where the file cannot be written.
+    """
+    try:
+        if out.suffix == ".parquet":
+            frame.to_parquet(out, index=False)
+            return
+        if "allowed" in frame:
+            frame = frame.assign(allowed=frame["allowed"].map(" ".join, na_action="ignore"))
+        frame.to_csv(out, index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
+    except OSError as error:
+        raise RoutecastError(f"{str(out)!r} cannot be written: {error}") from error
+
+
+def _events(records: Iterator[Placed], columns: EventColumns, tell: Told) -> Iterator[dict[str, Cells]]:
+    events: list[Event] = []
+    places: list[Place] = []
+    done = 0
+    for append_ms, partition, record in records:
+        found, _ = readable(record.value)
+        events += found
+        places += [Place(partition, record.offset, append_ms)] * len(found)
+        if len(events) >= _BATCH:
+            done += len(events)
+            tell(done, append_ms)
+            yield columns.batch(events, places)
+            events, places = [], []
+    yield columns.batch(events, places)
+
+
+def _windows(playback: Playback, config: Config, columns: WindowColumns) -> Iterator[dict[str, Cells]]:
+    records: list[WindowRecord] = []
+    for record in closed_windows(playback, config):
+        records.append(record)
+        if len(records) >= _RECORDS:
+            yield columns.batch(records, playback.end_ms)
+            records = []
+    yield columns.batch(records, playback.end_ms)
 
 
 def _decisions(records: Iterator[Placed], pairing: Pairing, columns: DecisionColumns, tell: Told) -> Iterator[dict[str, Cells]]:
@@ -85,7 +162,7 @@ def _series(column: Column, parts: list[Any], codes: Mapping[str, Codes]) -> Any
     cells = np.concatenate(parts)
     if column.kind == "category":
         return pd.Categorical.from_codes(cells, pd.Index(codes[column.name].names, dtype="str"))
-    return pd.Series(cells).dt.tz_localize("UTC") if column.kind == "time" else cells
+    return pd.DatetimeIndex(cells).tz_localize("UTC") if column.kind == "time" else cells
 
 
 def _judged(frame: pd.DataFrame, feedback: Sequence[Feedback]) -> pd.DataFrame:
