@@ -21,6 +21,8 @@ FAILED_S = 30.0
 """What a request without success costs beside the time it took, as everywhere in this project."""
 BLOCK_S = 30.0
 """Requests that began in the same half minute may share their luck."""
+_LEAST_BLOCKS = 40
+"""A short log has shorter ones: the spread of a few blocks says little."""
 
 
 class Table(Protocol):
@@ -130,8 +132,13 @@ def _logged(table: Table, rows: Ints, of: _Requests, block_s: float, *, excluded
         targets=targets, chosen=np.array([column[target] for target in _texts(table["target"])[rows]], np.int64),
         propensity=np.asarray(table["propensity"], np.float64)[rows], allowed=allowed, rewards=rewards, context=_context(table, rows, at),
         folds=np.array([crc32(name.encode()) % FOLDS for name in _texts(table["request_id"])[rows]], np.int64),
-        blocks=np.floor(at / block_s).astype(np.int64), versions=_versions(table, rows), excluded=excluded, unknown=unknown, service=service,
+        blocks=_blocks(at, block_s), versions=_versions(table, rows), excluded=excluded, unknown=unknown, service=service,
     )  # fmt: skip
+
+
+def _blocks(at: Floats, block_s: float) -> Ints:
+    length_s = min(block_s, float(np.ptp(at)) / _LEAST_BLOCKS if len(at) else 0.0)
+    return np.floor((at - at.min(initial=math.inf)) / length_s).astype(np.int64) if length_s > 0 else np.arange(len(at))
 
 
 def _context(table: Table, rows: Ints, at: Floats) -> Floats:

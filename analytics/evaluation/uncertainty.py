@@ -46,9 +46,9 @@ def by_influence(terms: Terms, blocks: Ints, level: float = LEVEL) -> Estimate:
 def by_bootstrap(terms: Terms, blocks: Ints, rng: np.random.Generator, *, rounds: int = 1000, level: float = LEVEL) -> Estimate:
     """The estimate with the percentiles of what it is when as many blocks are drawn with replacement, `rounds` times."""
     number = np.unique(blocks, return_inverse=True)[1].reshape(-1)
-    tops, bottoms = np.bincount(number, weights=terms.top), np.bincount(number, weights=terms.bottom)
-    m = len(tops)
-    drawn = np.array([(rng.multinomial(m, np.full(m, 1.0 / m)) @ np.stack([tops, bottoms], axis=1)) for _ in range(rounds)])
+    sums = np.stack([np.bincount(number, weights=terms.top), np.bincount(number, weights=terms.bottom)], axis=1)
+    m = len(sums)
+    drawn = np.array([np.bincount(rng.integers(0, m, m), minlength=m) @ sums for _ in range(rounds)])
     values = drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.nan)
     low, high = np.nanquantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]).tolist()
     return Estimate(value=terms.value, low=low, high=high)
