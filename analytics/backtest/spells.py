@@ -81,9 +81,11 @@ def _measured(spell: Spell, at_ms: Floats, refused: Bools) -> Spell:
 
 def slow_spells(at_ms: Floats, ratio: Floats) -> list[Spell]:
     """Where answers took longer or less long than usual; `ratio` is time alone ÷ expected time alone of each, > 0."""
+    if not len(ratio):
+        return []
     ln = np.log(np.maximum(ratio, 1e-9))
     ln -= np.median(ln)
-    sigma = max(_LEAST_SIGMA, 1.4826 * float(np.median(np.abs(ln)))) if len(ln) else _LEAST_SIGMA
+    sigma = max(_LEAST_SIGMA, 1.4826 * float(np.median(np.abs(ln))))
     z = np.clip((ln[:, None] - np.log(_FACTORS)) / sigma, -_FAR, _FAR)
     found = _levels(-0.5 * z * z)
     return list(_spells("slow", at_ms, found, lambda part: math.exp(float(np.median(ln[part])))))

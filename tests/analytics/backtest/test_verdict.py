@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from routecast.analytics.backtest.disagreement import disagreements
+from routecast.analytics.backtest.metrics import figures
+from routecast.analytics.backtest.verdict import differences, verdict
+from routecast.models.backtest import FittedTarget, OffPolicy, PolicyAnswer, Series
+from routecast.models.report import Estimate
+
+RUNS = {
+    "ours": [{"time_to_success_ms": 1000.0 + i, "p95_ms": 2000.0, "failed_ratio": 0.0} for i in range(4)],
+    "slow": [{"time_to_success_ms": 2000.0 + 2 * i, "p95_ms": 5000.0, "failed_ratio": 0.01} for i in range(4)],
+    "alike": [{"time_to_success_ms": 1000.0 + i + (-1) ** i * 30, "p95_ms": 2000.0, "failed_ratio": 0.0} for i in range(4)],
+}
+
+
+def test_the_verdict_says_who_is_slower_and_who_cannot_be_told_apart() -> None:
+    """By the interval of the paired ratio."""
+    said = verdict(RUNS, differences(RUNS))
+    assert said.startswith("ours: a request takes 1.00 s (1.00–1.00) to succeed.")
+    assert "slow takes 2.00 times as long;" in said
+    assert "alike cannot be told apart, 1.00 times (" in said
+
+
+def test_one_policy_and_one_seed_are_told_what_is_missing() -> None:
+    """A comparison needs two, an interval several seeds."""
+    assert verdict({"ours": RUNS["ours"]}, ()).endswith("Give a second --policy to compare it with.")
+    single = {name: runs[:1] for name, runs in RUNS.items()}
+    assert "One seed has no interval" in verdict(single, differences(single))
+
+
+def answer(mean_ms: float, share: float) -> PolicyAnswer:
+    """A simulated policy whose intervals are ±10 %."""
+    found = figures([{"time_to_success_ms": mean_ms * 0.99}, {"time_to_success_ms": mean_ms * 1.01}])
+    series = Series(step_s=1.0, p50_ms=(), p95_ms=(), p95_low_ms=(), p95_high_ms=(), shares={})
+    return PolicyAnswer(
+        name="b", policy="greedy", configuration="c", figures=found, shares={"a": share, "z": 1 - share}, failovers=(), alerts=(), states=(), series=series
+    )
+
+
+def fit(name: str, slots: float) -> FittedTarget:
+    """A target of so many slots whose answers take a second."""
+    return FittedTarget(
+        target=name, answers=500, slots=slots, slowing=0.0, knee=1.0, alone_ms=1000.0, ttft_ms=None, tpot_ms=None, fail_ratio=0.0, requests_per_min=None,
+        usd_per_request=None, quality=None,
+    )  # fmt: skip
+
+
+def said(value_ms: float, effective: float = 9_000.0) -> OffPolicy:
+    """What the log says, ±5 %."""
+    value = Estimate(value=value_ms, low=value_ms * 0.95, high=value_ms * 1.05)
+    return OffPolicy(name="b", method="doubly robust", value_ms=value, effective_n=effective, refused="")
+
+
+def test_load_that_would_queue_is_named_with_its_figure() -> None:
+    """Nine of ten requests a second at a target of five slots is 180 % of what it can do."""
+    (text,) = disagreements([answer(9000.0, 0.9)], [said(1500.0)], [fit("a", 5.0), fit("z", 50.0)], per_s=10.0)
+    assert text == "b: the simulation says 9.00 s, the log 1.50 s (+500%): load that moves would queue, which the log cannot know: a at 180% of what it can do"
+
+
+def test_thin_support_is_named() -> None:
+    """A log that is worth few decisions for this policy says so."""
+    (text,) = disagreements([answer(900.0, 0.5)], [said(1500.0, effective=700.0)], [fit("a", 50.0)], per_s=1.0)
+    assert "thin support: the log is worth 700 decisions" in text
+    assert "takes load off targets" in text
+
+
+def test_answers_that_agree_need_no_word() -> None:
+    """Intervals that meet, and refusals, are no disagreement."""
+    refused = OffPolicy(name="b", method="", value_ms=None, effective_n=None, refused="too thin")
+    assert disagreements([answer(1500.0, 0.5)], [said(1510.0), refused], [fit("a", 5.0)], per_s=1.0) == ()
+    assert disagreements([answer(1500.0, 0.5)], [refused], [fit("a", 5.0)], per_s=1.0) == ()
