@@ -7,7 +7,7 @@ leaders that overlapped in time do not disturb each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from routecast.models.errors import CheckFailed, DecodeError
 from routecast.models.replay import Verified
 from routecast.models.tick import TickRecord, decode_tick
 from routecast.streams.checkpoint import Checkpoint
+from routecast.streams.leader import Message
 from routecast.streams.reading import decoded
 from routecast.streams.recording import Recording
 from routecast.streams.replay import Count, LeaderReplay, Progress, Rows, Start, base_rows
@@ -89,23 +90,37 @@ class Verification:
         if self._base is not None:
             self._cuts[self._base.term, self._base.seq] = self._cuts[None]
         self._ticks = self._snapshots = self._checkpoints = 0
+        self._terms, self._unverified = list[int](), dict[int, str]()
 
     def run(self) -> Verified:
         """Verify everything. Raises CheckFailed at the first tick, snapshot or checkpoint that differs."""
-        verified: list[int] = []
-        unverified: dict[int, str] = {}
-        for term, first in sorted(self._plan.first.items()):
-            obstacle = self._obstacle(first)
-            if obstacle:
-                unverified[term] = obstacle
-            else:
-                self._verify(self._start(first))
-                verified.append(term)
+        for leader, tick, published in self._played():
+            self._compare(tick, published)
+            self._compare_checkpoint(leader, tick)
         if not self._ticks:
             raise CheckFailed("the recording has no tick that can be verified: was a worker leading, and did it tick after the recording began?")
         return Verified(
-            ticks=self._ticks, snapshots=self._snapshots, checkpoints=self._checkpoints, terms=tuple(verified), unverified=unverified
+            ticks=self._ticks, snapshots=self._snapshots, checkpoints=self._checkpoints, terms=tuple(self._terms), unverified=self._unverified
         )  # fmt: skip
+
+    def play(self) -> Iterator[tuple[TickRecord, list[Message]]]:
+        """Every tick that could be verified, with what its leader publishes at it, term by term; nothing is compared."""
+        for leader, tick, published in self._played():
+            if (tick.term, tick.seq) in self._plan.resumed:
+                self._keep(leader, tick, leader.checkpoint())
+            yield tick, published
+
+    def _played(self) -> Iterator[tuple[LeaderReplay, TickRecord, list[Message]]]:
+        for term, first in sorted(self._plan.first.items()):
+            obstacle = self._obstacle(first)
+            if obstacle:
+                self._unverified[term] = obstacle
+                continue
+            start = self._start(first)
+            leader = LeaderReplay(self._recording, start, self._count)
+            for tick in self._ticks_of(start):
+                yield leader, tick, leader.tick(tick)
+            self._terms.append(term)
 
     def _obstacle(self, first: TickRecord) -> str:
         """Why a term cannot be verified; empty where it can."""
@@ -134,18 +149,18 @@ class Verification:
         cut = self._cuts[resumed]
         return Start(config, first.term, look.at_ms, look.offsets, Checkpoint.decode(cut.checkpoint) if resumed else None, cut.rows)
 
-    def _verify(self, start: Start) -> None:
-        leader = LeaderReplay(self._recording, start, self._count)
+    def _ticks_of(self, start: Start) -> Iterator[TickRecord]:
+        """Those of one term after its start, without a gap."""
         seq = start.checkpoint.seq if start.checkpoint is not None and start.checkpoint.term == start.term else 0
         for tick in ticks(self._recording):
             if tick.term == start.term and tick.seq > seq:
                 seq += 1
                 if tick.seq != seq:
                     raise CheckFailed(f"tick {tick.term}/{seq} is not in the file, though {tick.term}/{tick.seq} is")
-                self._compare(leader, tick)
+                yield tick
 
-    def _compare(self, leader: LeaderReplay, tick: TickRecord) -> None:
-        logged, *published = leader.tick(tick)
+    def _compare(self, tick: TickRecord, messages: Sequence[Message]) -> None:
+        logged, *published = messages
         found = {message.key.decode(): sha256(message.value).hexdigest() for message in published if message.topic == SCORES}
         for service in sorted({*found, *tick.sha256}):
             if found.get(service) != tick.sha256.get(service):
@@ -155,7 +170,6 @@ class Verification:
         if not isinstance(again, TickRecord) or replace(again, config_version=tick.config_version) != tick:  # versions may word a configuration differently
             raise CheckFailed(f"tick {tick.term}/{tick.seq} is not the one that was logged: expected {again}, found {tick}")
         self._ticks += 1
-        self._compare_checkpoint(leader, tick)
 
     def _compare_checkpoint(self, leader: LeaderReplay, tick: TickRecord) -> None:
         version = (tick.term, tick.seq)
@@ -167,7 +181,11 @@ class Verification:
             raise CheckFailed(f"checkpoint {tick.term}/{tick.seq} is not the one that was published")
         self._checkpoints += 1
         if version in self._plan.resumed:
-            self._cuts[version] = _Cut(value, leader.rows(tick.at_ms, tick.offsets))
+            self._keep(leader, tick, value)
+
+    def _keep(self, leader: LeaderReplay, tick: TickRecord, checkpoint: bytes) -> None:
+        """A later leader begins here."""
+        self._cuts[tick.term, tick.seq] = _Cut(checkpoint, leader.rows(tick.at_ms, tick.offsets))
 
 
 def ticks(recording: Recording) -> Iterator[TickRecord]:

@@ -17,6 +17,7 @@ from routecast.cli import (
     experiment,
     export,
     grafana,
+    import_log,
     influx,
     insights,
     policy,
@@ -46,6 +47,7 @@ app.command("tail")(tail.tail)
 app.command("record")(record.record)
 app.command("replay")(replay.replay)
 app.command("export")(export.export)
+app.command("import")(import_log.import_log)
 app.command("backtest")(backtest.backtest)
 app.command("capacity")(capacity.capacity)
 app.add_typer(topics.app, name="topics")

@@ -23,6 +23,10 @@ READ_S = 60.0
 
 File = Annotated[Path | None, typer.Option("--config", help="The file; ./routecast.toml by default.")]
 Url = Annotated[str | None, typer.Option("--kafka", help="kafka://host:9092[,host:9092…]; [kafka] of the configuration by default.")]
+MetricsPort = Annotated[
+    int | None, typer.Option(min=1, max=65_535, help="Serve /metrics, /healthz and /readyz at this port; several workers: from this port on.")
+]
+MetricsHost = Annotated[str, typer.Option(help="Address to serve them at; 0.0.0.0 for others than this machine. Nobody has to log in.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Print text with tabs.")]
 
