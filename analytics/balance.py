@@ -6,11 +6,11 @@ costs at that moment; policies that do not draw return 1. `rng` is a parameter, 
 
 from __future__ import annotations
 
-import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, compress, repeat
+from math import exp
 from operator import itemgetter, le, mul
 from struct import Struct
 
@@ -26,11 +26,12 @@ class Table:
     All lists are in that order; `index` leads back to the router's own numbering. Position breaks ties of cost.
     """
 
-    __slots__ = ("costs", "cumulative", "explore", "factors", "in_order", "index", "pack", "scores", "weights")
+    __slots__ = ("costs", "cumulative", "explore", "factors", "in_order", "index", "pack", "scores", "spreads", "weights")
 
     def __init__(
-        self, index: Sequence[int], costs: Sequence[float], shares: Sequence[float], scores: Sequence[float], factors: Sequence[float], *, explore: bool
-    ) -> None:
+        self, index: Sequence[int], costs: Sequence[float], shares: Sequence[float], scores: Sequence[float], factors: Sequence[float], *, explore: bool,
+        spreads: Sequence[float] = (),
+    ) -> None:  # fmt: skip
         self.index = list(index)
         self.in_order: Callable[[Sequence[float]], tuple[float, ...]] = _picker(self.index)
         """Values in the router's own numbering → those of the candidates, in their order."""
@@ -45,6 +46,8 @@ class Table:
         """Configured weight of each candidate × its score, for `weighted`."""
         self.factors = list(factors)
         """Weighted sum of the four factors, for `greedy`."""
+        self.spreads = list(spreads)
+        """How sure the costs are: standard deviation of what is believed of ln cost, for `learned`; empty: certain."""
         self.explore = explore
 
 
@@ -68,8 +71,8 @@ class Own:
 Pick = tuple[int, float]
 """Position in the table and propensity."""
 
-Policy = Callable[[Table, Own, Sequence[float], random.Random], Pick]
-"""(candidates, own knowledge, costs now, random numbers) → pick."""
+Policy = Callable[[Table, Own, list[float], random.Random], Pick]
+"""(candidates, own knowledge, costs now, random numbers) → pick. The costs are of this decision alone: they are left as the policy saw them."""
 
 
 def costs_now(table: Table, own: Own) -> list[float]:
@@ -115,6 +118,18 @@ def least_of_draws(table: Table, costs: Sequence[float], chosen: int) -> float:
     worse = q - weights[chosen]
     drawn = min(1.0, q**DRAWS - worse**DRAWS if worse > 0 else q**DRAWS)  # q may exceed 1 by rounding
     return (1.0 - EXPLORE) * drawn + EXPLORE / len(costs) if table.explore else drawn
+
+
+def learned(table: Table, own: Own, costs: list[float], rng: random.Random) -> Pick:
+    """`performance` on costs sampled from what is believed of each (Thompson 1933): what is little known is tried more often.
+
+    The samples replace `costs`. Given them the propensity is exact, which is what inverse weighting needs; over all samples nobody is drawn
+    with less than 1 %/n. Urgent requests are no experiments: for them the costs stay.
+    """
+    if table.explore and table.spreads:
+        noise = rng.gauss
+        costs[:] = [cost * exp(spread * noise(0.0, 1.0)) for cost, spread in zip(costs, table.spreads, strict=True)]
+    return performance(table, own, costs, rng)
 
 
 def weighted(table: Table, _own: Own, _costs: Sequence[float], rng: random.Random) -> Pick:
@@ -188,6 +203,7 @@ def in_proportion(weights: Sequence[float], chosen: int) -> float:
 POLICIES: Mapping[str, Policy] = {
     "performance": performance,
     "auto": performance,
+    "learned": learned,
     "weighted": weighted,
     "least_connections": least_connections,
     "round_robin": round_robin,
@@ -203,5 +219,5 @@ def update_peak_ewma(latency_ms: float, observed_ms: float, since_s: float) -> f
     """Peak-EWMA: jumps up at once, fades with 10 s (Finagle's peak EWMA load metric)."""
     if observed_ms > latency_ms:
         return observed_ms
-    keep = math.exp(-since_s / _PEAK_TAU_S)
+    keep = exp(-since_s / _PEAK_TAU_S)
     return latency_ms * keep + observed_ms * (1.0 - keep)

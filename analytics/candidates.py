@@ -85,6 +85,7 @@ class Candidates:
             capped_scores([entry.score * entry.weight * entry.ramp for entry in entries], new, cap),
             [weighted_factors(entry, fitness[i].factor, routing) for entry, i in zip(entries, order, strict=True)],
             explore=explore,
+            spreads=[entry.spread for entry in entries],
         )
         self.mask = f"{sum(1 << view.bits[i] for i in order):x}"
         self.preferred: Candidates | None = None

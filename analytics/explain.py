@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _RULES = {
     "performance": "the cheapest of four draws from the planned shares",
+    "learned": "the cheapest of four draws from the planned shares, by costs sampled from what is believed of each",
     "weighted": "drawn in proportion to score × weight",
     "least_connections": "fewest open requests of this router per weight",
     "round_robin": "its turn",
@@ -97,7 +98,7 @@ def _alternatives(candidates: Candidates, decision: Decision) -> tuple[Alternati
 def _chance(candidates: Candidates, decision: Decision, position: int) -> float:
     """Probability of another candidate under the rule that made the decision; 0 where the rule does not draw."""
     table = candidates.table
-    if decision.policy == "performance":
+    if decision.policy in {"performance", "learned"}:
         return least_of_draws(table, decision.costs, position)
     if decision.policy == "weighted":
         return in_proportion(table.scores, position)

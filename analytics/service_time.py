@@ -97,6 +97,11 @@ class ServiceTime:
         return np.exp(shrunk + variance / 2)
 
 
+    def spread(self, variance: float, learning_rate: float) -> Floats:
+        """Standard deviation of what is believed of the logarithm of each estimate: the prior counts as in `estimate`."""
+        return np.sqrt(variance / np.maximum(self._long_n + 1.0 / learning_rate - 1.0, 1.0))
+
+
 def model_numbers(models: Sequence[str]) -> Ints:
     """A number for each model, equal for equal ones."""
     numbers: dict[str, int] = {}

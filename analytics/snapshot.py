@@ -22,6 +22,7 @@ from routecast.analytics.fleet_health import FleetHealth
 from routecast.analytics.horizon import Evidence, Horizon, evidence_of
 from routecast.analytics.insights.changes import Changes
 from routecast.analytics.merge import Merge, SlotNews
+from routecast.analytics.money import Money
 from routecast.analytics.newcomers import configured, newcomers
 from routecast.analytics.observation import SURGE_WINDOW_MS, Observation
 from routecast.analytics.price import EffectivePrice
@@ -46,8 +47,6 @@ _STEADY_TAU_S = 300.0
 _MINUTE_TAU_S = 60.0
 _NEXT_TO_NOTHING = 1e-9
 """Requests per second of a target that operators drained."""
-
-
 _NO_TOTALS = TargetTotals("")
 
 
@@ -101,6 +100,7 @@ class ServiceAnalyst:
         self.heed = self._health.heed
         self._arrivals, self._mean_in_flight, self._use = ArrivalRate(), MeanInFlight(), MinuteUse()
         self._tokens, self._price, self._regions, self._refusals = ExpectedTokens(), EffectivePrice(), RegionOffsets(), Refusals()
+        self._money = Money(self._routing.usd_per_second, self._routing.budget_usd_per_request)
         self._published, self._at_ms = dict[str, float](), 0.0
         self.plan: Plan | None = None  # of the last tick
         self._caution = self._routing.factor_weights.history / max(1e-6, self._routing.factor_weights.real_time)
@@ -135,7 +135,7 @@ class ServiceAnalyst:
         return {
             "self": self, "observed": self.observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
             "minute": self._minute, "history": self._history, "arrivals": self._arrivals, "mean_in_flight": self._mean_in_flight, "use": self._use,
-            "tokens": self._tokens, "price": self._price, "regions": self._regions, "refusals": self._refusals, **self._health.parts, **self.changes.parts,
+            "tokens": self._tokens, "price": self._price, "money": self._money, "regions": self._regions, "refusals": self._refusals, **self._health.parts, **self.changes.parts,
         }  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -202,6 +202,7 @@ class ServiceAnalyst:
             horizon.update(elapsed_s, undoubted)
         self._tokens.update(elapsed_s, new)
         self._price.update(elapsed_s, new, self._targets)
+        self._money.update(elapsed_s, new)
         self._regions.update(elapsed_s, new)
         self._refusals.update(tick.at_ms, new)
         arrived = sum(item.first_attempts for item in new)
@@ -229,8 +230,7 @@ class ServiceAnalyst:
             quality=self._steady.quality(np.array([t.quality_prior for t in self._targets]), prior_weight),
             usd=self._price.usd(self._targets, self._tokens.input, self._tokens.output, prior_weight),
         )
-        usd = self._routing.usd_per_second
-        cost_s = expected_cost(estimates, self.score_weights, 1.0 / usd if usd > 0 else 0.0)
+        cost_s = expected_cost(estimates, self.score_weights, self._money.seconds_per_usd(float(np.median(service_s))))
         known = [self._totals.get(t.id, _NO_TOTALS) for t in self._targets]
         limits, new_here = limits_per_s(self._targets, known, self._tokens.input + self._tokens.output), newcomers(known, prior_weight)
         capped = np.where(new_here, np.minimum(limits, max(_NEXT_TO_NOTHING, self._routing.newcomer_share * self._arrivals.per_s)), limits)
@@ -254,6 +254,7 @@ class ServiceAnalyst:
         weights = self.score_weights
         scores = performance_score(e.time_s, e.success, e.quality, reference, weights)
         long, minute = (self._score_of(horizon, plan, reference) for horizon in (self._history, self._minute))
+        spread = self._service_time.spread(plan.variance, self._adaptive.learning_rate)
         load = current_load(plan.in_flight_mean, plan.fit.capacity)
         ramp, states = self._health.ramp(tick.at_ms), self._health.states(tick.at_ms)
         shown = to_publish(self._targets, plan.newcomer, quantiles)
@@ -266,7 +267,7 @@ class ServiceAnalyst:
                 success=_r(e.success[i]), fail_s=_r(e.fail_s[i]), quality=_r(e.quality[i]), quality_n=_r(self._steady.evidence.quality_n[i]),
                 usd=_r(e.usd[i]), headroom=_r(plan.headroom[i]),
                 weight=self.weights.get(target.id, target.weight), score=_r(scores[i]), load=_r(load[i]), history=_r(long[i]),
-                real_time=_r(minute[i]), n=_r(self._steady.n[i]),
+                real_time=_r(minute[i]), spread=_r(spread[i]), n=_r(self._steady.n[i]),
                 ttft_ms=shown[i].ttft_ms, tpot_ms=shown[i].tpot_ms, newcomer=plan.newcomer[i],
                 regions_ms={region: _r(ms) for region, ms in self._regions.offsets_ms(i, self._adaptive.prior_weight).items()},
             )

@@ -43,6 +43,8 @@ RIVALS: dict[str, Callable[[Simulation], Chooser[Any]]] = {
     "weighted_three": partial(WeightedThree, period_ms=RIVAL_PERIOD_MS),
     "greedy": partial(Greedy, period_ms=RIVAL_PERIOD_MS),
 }
+OURS = {"ours": "performance", "learned": "learned"}
+"""Policies of the product, which read snapshots of a period."""
 YARDSTICKS = ("orc", "best")
 BEST_TARGET = 1.20
 """Largest mean ÷ BEST aimed at in queueing worlds."""
@@ -114,9 +116,15 @@ def drawn(case: Case, seed: int, quick: bool) -> World:  # noqa: FBT001 - the ca
 
 def policy_of(name: str) -> Callable[[Simulation], Chooser[Any]]:
     """The policy of a name as the table prints it."""
-    if name.startswith("ours "):
-        return partial(FleetChooser, period_ms=float(name.split()[1]) * 1000.0)
+    policy = name.split(maxsplit=1)[0]
+    if policy in OURS:
+        return partial(FleetChooser, period_ms=_period_s(name) * 1000.0, policy=OURS[policy])
     return RIVALS[name]
+
+
+def _period_s(name: str) -> float:
+    """Snapshot period of a policy of the product, as in `ours 5 s`."""
+    return float(name.split()[1])
 
 
 def measure(case: Case, seed: int, policy: str, quick: bool) -> Run:  # noqa: FBT001 - crosses processes
@@ -158,7 +166,7 @@ def measure_all(cases: Sequence[Case], seeds: int, policies: Sequence[str], jobs
 
 
 def _slow_first(policy: str) -> bool:
-    return not policy.startswith("ours ")
+    return policy.split(maxsplit=1)[0] not in OURS
 
 
 def ratio(runs: Iterable[Run], case: Case, policy: str, yardstick: str) -> tuple[float, float]:
@@ -174,9 +182,9 @@ def ratio(runs: Iterable[Run], case: Case, policy: str, yardstick: str) -> tuple
 
 def verdict(case: Case, policy: str, to_orc: float, to_best: float, into_trouble: float) -> str:
     """The targets of a figure of ours, each met or short; empty where none is set."""
-    if not policy.startswith("ours ") or case not in TARGETS:
+    if policy.split(maxsplit=1)[0] not in OURS or case not in TARGETS:
         return ""
-    limit = TARGETS[case][float(policy.split()[1]) > LONG_PERIOD_S]
+    limit = TARGETS[case][_period_s(policy) > LONG_PERIOD_S]
     parts = [] if limit is None else [f"ORC ≤ {limit:.2f} {_mark(to_orc, limit)}"]
     if case in AGAINST_BEST:
         parts.append(f"BEST ≤ {BEST_TARGET:.2f} {_mark(to_best, BEST_TARGET)}")
@@ -225,7 +233,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="draws of each world (default: %(default)s)")
     parser.add_argument("--worlds", nargs="+", type=case_of, default=STUDIED, metavar="WORLD[@LOAD%]", help="default: %(default)s")
     usual = ["ours", *(name for name in RIVALS if name != "uniform")]
-    parser.add_argument("--policies", nargs="+", choices=["ours", *RIVALS], default=usual, help="default: all but uniform")
+    parser.add_argument("--policies", nargs="+", choices=[*OURS, *RIVALS], default=usual, help="default: all but uniform and learned")
     parser.add_argument("--periods", nargs="+", type=float, default=[1.0, 5.0, 15.0], help="snapshot periods of ours, s")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run there")
@@ -245,8 +253,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{case}: left out, set ROUTECAST_TRACES to the folder with its trace", file=sys.stderr)
         else:
             cases.append(case)
-    ours = [f"ours {period:g} s" for period in options.periods] if "ours" in options.policies else []
-    policies = [*YARDSTICKS, *ours, *(name for name in options.policies if name not in {"ours", *YARDSTICKS})]
+    ours = [f"{name} {period:g} s" for name in OURS if name in options.policies for period in options.periods]
+    policies = [*YARDSTICKS, *ours, *(name for name in options.policies if name not in {*OURS, *YARDSTICKS})]
     runs = measure_all(cases, options.seeds, policies, options.jobs, quick=options.quick)
     print(table(runs, cases, policies))
     if options.json:

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Policy = Literal["performance", "weighted", "least_connections", "round_robin", "greedy", "random", "auto"]
+Policy = Literal["performance", "weighted", "least_connections", "round_robin", "greedy", "random", "learned", "auto"]
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -116,6 +116,9 @@ class Routing(Group):
     failover_threshold: Ratio = Field(default=0.8, description="success ratio (upper bound over the last minute) below which a target is treated as open")
     newcomer_share: Ratio = Field(default=0.05, description="largest share of the requests for a target of which nothing is known yet, while the others are")
     usd_per_second: float = Field(default=0.0, ge=0, description="what a second of waiting is worth, USD; 0: price does not count")
+    budget_usd_per_request: float = Field(
+        default=0.0, ge=0, description="mean price of a request to keep to, USD: dear targets get less while requests cost more; 0: none"
+    )
     objective: Objective = Field(default=Objective(), description="service-level objective")
     call: Calling = Field(default=Calling(), description="how a request is carried out")
     overflow: Overflow = Field(default=Overflow(), description="what happens when every target is full")

@@ -63,6 +63,8 @@ class TargetScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """Factor current_load, 0..1."""
     history: float = 0.0
     real_time: float = 0.0
+    spread: float = 0.0
+    """Standard deviation of what is believed of ln S; wide again after a change."""
     n: float = 0.0
     """Completed requests behind the estimates, decayed."""
     ttft_ms: tuple[float, ...] = ()
@@ -136,7 +138,7 @@ def decode_snapshot(data: bytes) -> RoutingSnapshot:
 def _check(service: str, target: TargetScore) -> None:
     positive = (target.time_s, target.service_s, target.capacity, target.cost_s)
     ratios = (target.ramp, target.share, target.success, target.quality, target.headroom, target.score, target.load, target.history, target.real_time)
-    others = (target.in_flight, target.in_flight_mean, target.oldest_open_ms, target.fail_s, target.quality_n, target.usd, target.weight, target.n)
+    others = (target.in_flight, target.in_flight_mean, target.oldest_open_ms, target.fail_s, target.quality_n, target.usd, target.weight, target.n, target.spread)
     if not (all(_SMALLEST < v < _LARGEST for v in positive) and all(0 <= v <= 1 for v in ratios) and all(0 <= v < _LARGEST for v in others)):
         raise DecodeError(f"snapshot of service {service!r}: target {target.id!r} has a figure out of range")
     if len(target.regions_ms) > MOST_REGIONS or not all(abs(ms) <= _LONGEST_MS and len(name) <= _LONGEST_NAME for name, ms in target.regions_ms.items()):

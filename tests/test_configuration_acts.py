@@ -93,7 +93,7 @@ FIGURES = {"cost_s", "share", "score", "history", "real_time", "weighted", "gree
 ACTS: list[tuple[str, Any, set[str], set[str]]] = [
     # key, another value, what must change, what may change with it
     ("target.weight", 2.0, {"weight", "weighted"}, {"drawn"}),
-    ("target.capacity", 1, {"capacity"}, {"share", "load", "drawn", "greedy", *FIGURES, "time_s", "service_s", "fail_s"}),
+    ("target.capacity", 1, {"capacity"}, {"share", "load", "drawn", "greedy", *FIGURES, "time_s", "service_s", "spread", "fail_s"}),
     ("target.requests_per_min", 600.0, {"headroom", "share"}, {"drawn"}),
     ("target.tokens_per_min", 300_000.0, {"headroom", "share"}, {"drawn"}),
     ("target.input_usd_per_mtok", 5.0, {"usd"}, set()),
@@ -104,19 +104,19 @@ ACTS: list[tuple[str, Any, set[str], set[str]]] = [
     ("routing.score_weights.reliability", 0.9, {"score", "cost_s"}, FIGURES),
     ("routing.score_weights.quality", 0.9, {"score"}, FIGURES),
     ("routing.factor_weights.current_load", 0.5, {"load term", "greedy"}, {"drawn"}),
-    ("routing.factor_weights.history", 3.0, {"greedy", "service_s"}, {*FIGURES, "time_s", "fail_s", "capacity"}),
-    ("routing.factor_weights.real_time", 0.03, {"greedy", "service_s"}, {*FIGURES, "time_s", "fail_s", "capacity"}),
+    ("routing.factor_weights.history", 3.0, {"greedy", "service_s"}, {*FIGURES, "time_s", "fail_s", "capacity", "spread"}),
+    ("routing.factor_weights.real_time", 0.03, {"greedy", "service_s"}, {*FIGURES, "time_s", "fail_s", "capacity", "spread"}),
     ("routing.factor_weights.requirements", 0.6, {"requirements", "greedy"}, {"drawn"}),
     (
         "routing.failover_threshold",
         0.97,
         {"states"},
-        {"state", "ramp", "n", "success", "quality_n", "time_s", "service_s", "fail_s", "capacity", "load", *FIGURES},
+        {"state", "ramp", "n", "success", "quality_n", "time_s", "service_s", "spread", "fail_s", "capacity", "load", *FIGURES},
     ),
     ("routing.objective.success_ratio", 0.8, {"states"}, {"state"}),
     ("routing.newcomer_share", 0.9, set(), set()),  # all three begin together: tests/test_cold_start.py has a newcomer
     ("adaptive.enabled", False, {"policy"}, {"drawn"}),
-    ("adaptive.learning_rate", 1.0, {"success", "service_s", "time_s"}, {*FIGURES, "fail_s", "quality"}),
+    ("adaptive.learning_rate", 1.0, {"success", "service_s", "time_s", "spread"}, {*FIGURES, "fail_s", "quality"}),
     ("adaptive.adaptation_threshold", 0.9, {"share"}, {"drawn"}),
     ("adaptive.history_size", 20, {"history"}, {"greedy", "states", "state"}),
     ("intervals.snapshot_ms", 2000.0, {"period"}, set()),
@@ -212,10 +212,10 @@ def test_an_override_acts_on_its_service_alone() -> None:
 
 def test_every_key_is_looked_at() -> None:
     """A new key must be put into one of the tables above."""
-    labels = {"target.id", "target.provider", "target.model", "target.service", "routing.usd_per_second"}
+    labels = {"target.id", "target.provider", "target.model", "target.service", "routing.usd_per_second", "routing.budget_usd_per_request"}
     looked = {key for key, *_ in ACTS} | {key for key, _ in INERT} | labels
     missing = [
         item.key for item in keys() if not item.key.startswith("service.") and not any(item.key == key or item.key.startswith(f"{key}.") for key in looked)
     ]
     assert missing == []
-    assert set(POLICIES) >= {"performance", "weighted", "least_connections", "round_robin", "greedy", "random", "auto"}
+    assert set(POLICIES) >= {"performance", "weighted", "least_connections", "round_robin", "greedy", "random", "learned", "auto"}

@@ -9,6 +9,7 @@ import pytest
 from routecast.models.config import Config
 from routecast.models.requirements import Requirements
 from routecast.models.snapshot import TargetScore
+from routecast.streams.call import Call
 from routecast.testing import Fleet
 
 NEAR_MS, FAR_MS = 100.0, 900.0
@@ -86,6 +87,33 @@ def test_what_requests_really_cost_counts() -> None:
     assert _share_of_west(fleet) > 0.9
     limited = fleet.router(0).choose(Requirements(max_cost_usd=0.0015))
     assert (limited.target, limited.forced) == ("west", "")
+
+
+def test_a_fleet_keeps_to_its_budget_and_buys_as_much_speed_as_it_allows() -> None:
+    """A fast dear target and a slow cheap one: without a budget the fast one gets nearly all; with one the mean price settles at it."""
+    spent = {}
+    for budget in (0.0, 0.0015):
+        targets = [
+            {"id": name, "provider": name, "model": "m", "service": "chat", "output_usd_per_mtok": usd} for name, usd in (("dear", 20.0), ("cheap", 8.0))
+        ]
+        config = Config.model_validate({"target": targets, "routing": {"budget_usd_per_request": budget}})
+        fleet, luck, usd = Fleet(config, routers=1, period_ms=1000, seed=5), random.Random(3), list[float]()
+        for number in range(7000):
+            call = fleet.router(0).start(fleet.router(0).choose())
+            dear = call.decision.target == "dear"
+            price = 0.002 if dear else 0.0008
+            usd += [price] if number >= 2500 else []
+
+            def answer(call: Call = call, price: float = price) -> None:
+                call.tokens(output=100)
+                call.cost(price)
+                call.finish()
+
+            fleet.queue.after(luck.lognormvariate(0.0, 0.3) * (300.0 if dear else 900.0), answer)
+            fleet.advance_to(fleet.now_ms + 50.0)
+        spent[budget] = sum(usd) / len(usd)
+    assert spent[0.0] > 0.0018
+    assert spent[0.0015] == pytest.approx(0.0015, rel=0.05)
 
 
 def test_complexity_scales_price_time_and_deadline_together() -> None:

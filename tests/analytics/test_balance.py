@@ -11,7 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from routecast.analytics.balance import POLICIES, Own, Table, costs_now, greedy, least_connections, least_of_draws, peak_ewma, round_robin, update_peak_ewma
+from routecast.analytics.balance import (
+    POLICIES,
+    Own,
+    Table,
+    costs_now,
+    greedy,
+    learned,
+    least_connections,
+    least_of_draws,
+    peak_ewma,
+    performance,
+    round_robin,
+    update_peak_ewma,
+)  # fmt: skip
 
 DRAWING = ("performance", "weighted", "random", "configured", "peak_ewma")
 DRAWS = 400_000
@@ -23,9 +36,9 @@ def _own(n: int, luck: random.Random) -> Own:
     return own
 
 
-def _table(costs: Sequence[float], shares: Sequence[float], *, explore: bool = True) -> Table:
+def _table(costs: Sequence[float], shares: Sequence[float], *, explore: bool = True, spreads: Sequence[float] = ()) -> Table:
     n = len(costs)
-    return Table(range(n), costs, shares, [0.1 + i / n for i in range(n)], [i / n for i in range(n)], explore=explore)
+    return Table(range(n), costs, shares, [0.1 + i / n for i in range(n)], [i / n for i in range(n)], explore=explore, spreads=spreads)
 
 
 def _chances(policy: str, table: Table, own: Own) -> list[float]:
@@ -127,6 +140,47 @@ def test_one_candidate_is_certain(policy: str) -> None:
     own = Own([0], [1.0], [1.0])
     table = _table([2.0], [1.0])
     assert POLICIES[policy](table, own, costs_now(table, own), random.Random(1)) == (0, 1.0)
+
+
+def test_weights_by_learned_propensities_are_unbiased() -> None:
+    """Each target, weighted by the inverse of what its draws were logged with, comes to one decision in one: given the sampled costs the law is exact."""
+    table = _table([1.0, 1.1, 2.0, 0.9], [3, 1, 1, 2], spreads=[0.5, 0.1, 1.0, 0.0])
+    own, luck = _own(4, random.Random(3)), random.Random(5)
+    weights = [0.0] * 4
+    for _ in range(DRAWS):
+        position, propensity = learned(table, own, costs_now(table, own), luck)
+        weights[position] += 1.0 / propensity
+    assert [weight / DRAWS for weight in weights] == pytest.approx([1.0] * 4, abs=0.03)
+
+
+def test_learned_tries_what_is_little_known_more_often_than_its_mean_deserves() -> None:
+    """Two targets look equally dear; the one of which less is known is drawn more often than when both were certain."""
+
+    def share(spread: float) -> float:
+        table, own, luck = _table([1.0, 1.5, 1.0], [1, 1, 1], spreads=[0.02, spread, 0.02]), Own([0] * 3, [1.0] * 3, [1.0] * 3), random.Random(2)
+        return sum(learned(table, own, costs_now(table, own), luck)[0] == 1 for _ in range(20_000)) / 20_000
+
+    assert share(0.8) > share(0.02) + 0.1
+
+
+def test_learned_makes_no_experiments_with_urgent_requests() -> None:
+    """Where there is no exploration it decides as `performance` does, draw for draw, and leaves the costs as they are."""
+    table = _table([1.0, 2.0, 0.5], [1, 1, 1], explore=False, spreads=[1.0] * 3)
+    own = _own(3, random.Random(1))
+    costs = costs_now(table, own)
+    for seed in range(200):
+        assert learned(table, own, costs, random.Random(seed)) == performance(table, own, costs, random.Random(seed))
+    assert costs == costs_now(table, own)
+
+
+def test_decisions_of_learned_keep_the_costs_they_were_made_by() -> None:
+    """The sampled costs replace the expected ones, so that the draw can be explained and its propensity computed again."""
+    table = _table([1.0, 2.0, 0.5], [1, 1, 1], spreads=[0.7] * 3)
+    own = _own(3, random.Random(1))
+    costs = costs_now(table, own)
+    position, propensity = learned(table, own, costs, random.Random(9))
+    assert costs != costs_now(table, own)
+    assert propensity == least_of_draws(table, costs, position)
 
 
 def test_least_connections_goes_by_open_requests_per_weight() -> None:

@@ -181,6 +181,15 @@ def test_forgetting_restarts_from_the_prior() -> None:
     assert pair.estimate(1.0) == pytest.approx([2.0, 2.0, 2.0], rel=0.15)
 
 
+def test_what_is_believed_is_wide_without_evidence_and_again_after_a_restart() -> None:
+    """The spread falls with the root of the evidence, the prior counted in, and a target that starts anew is uncertain again."""
+    pair = _Pair(2)
+    pair.update(1.0, _groups(391, 2.0))
+    assert pair.times.spread(0.64, 0.1) == pytest.approx([0.8 / 20, 0.8 / 3], rel=0.01)
+    pair.times.forget(np.array([0]))
+    assert pair.times.spread(0.64, 0.1) == pytest.approx([0.8 / 3] * 2, rel=0.01)
+
+
 def test_the_pooled_variance_is_weighted_and_bounded() -> None:
     """By evidence; at least 0.05, and at most 4: beyond, latencies are of several kinds."""
     choice = np.zeros(2, int)

@@ -72,7 +72,7 @@ def test_a_policy_or_service_that_does_not_exist_is_refused(routecast: Command, 
     """Exit code 2, and no word is written."""
     run(create_topics(config.kafka))
     said = routecast("policy", "set", "best")
-    choices = "performance, weighted, least_connections, round_robin, greedy, random, auto"
+    choices = "performance, weighted, least_connections, round_robin, greedy, random, learned, auto"
     assert (said.returncode, said.stdout, said.stderr) == (2, "", f"routecast: no policy 'best': choose one of {choices}\n")
     said = routecast("policy", "reset", "--service", "chatt")
     assert (said.returncode, said.stdout, said.stderr) == (2, "", "routecast: no service 'chatt': the configuration has chat, mail\n")

@@ -37,7 +37,7 @@ def show_policies(*, config: File = None, kafka: Url = None, json: Json = False,
 
 @app.command("set")
 def set_policy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="performance, weighted, least_connections, round_robin, greedy, random or auto.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="performance, weighted, least_connections, round_robin, greedy, random, learned or auto.")],
     *, service: Service = None, wait: Wait = 10.0, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False,
 ) -> None:  # fmt: skip
     """Have routers follow a policy from the next snapshot on, whatever they are configured for, until it is reset.
