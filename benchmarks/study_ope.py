@@ -20,7 +20,6 @@ from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from core import Row
 from numpy.typing import NDArray
 
 from routecast.analytics.balance import DRAWS, EXPLORE
@@ -242,12 +241,6 @@ def verdict(name: str, method: str, found: Cell) -> str:
         return ""
     covers = f"coverage 93–97 % {'met' if 0.93 <= found.covered <= 0.97 else 'SHORT'}"
     return f"RMSE ≤ 1 % {'met' if found.rmse <= 0.01 else 'SHORT'}, {covers}" if name == "near" else covers
-
-
-def rows() -> list[Row]:
-    """The figures that are promised, from a tenth of the study."""
-    found = {(name, method): cell for name, method, cell in table(study(200, 20_000, 1))}["near", "doubly_robust"]
-    return [Row("off-policy estimate, doubly robust, near policy, 200 logs of 20,000", f"RMSE {found.rmse:.2%}, covers {found.covered:.1%}", "≤ 1 %, 93–97 %")]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

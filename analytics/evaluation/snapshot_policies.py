@@ -36,6 +36,15 @@ def planned(snapshots: Snapshots) -> TargetPolicy:
     return _by_snapshot(snapshots, chances)
 
 
+def weighted(snapshots: Snapshots) -> TargetPolicy:
+    """In proportion to published score × weight, less for a target that recovers."""
+
+    def chances(snapshot: RoutingSnapshot, candidates: Sequence[str]) -> dict[str, float]:
+        return _normalised({t.id: t.score * t.weight * t.ramp for t in snapshot.targets if t.id in candidates})
+
+    return _by_snapshot(snapshots, chances)
+
+
 def greedy(snapshots: Snapshots, routing: Routing) -> TargetPolicy:
     """The best weighted sum of the published factors; equals share. What requests required is not logged and counts as met."""
 

@@ -4,13 +4,14 @@ import random
 from dataclasses import replace
 from functools import cache
 
+import msgspec
 import numpy as np
 import pytest
 
 from routecast.analytics.evaluation.evaluate import UNKNOWABLE, evaluate
 from routecast.analytics.evaluation.logged import Logged
 from routecast.analytics.evaluation.reconfigured import reconfigured
-from routecast.analytics.evaluation.snapshot_policies import greedy, performance, planned
+from routecast.analytics.evaluation.snapshot_policies import greedy, performance, planned, weighted
 from routecast.models.config import Config
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.testing import Fleet
@@ -81,6 +82,15 @@ def test_planned_shares_are_those_of_the_snapshot_in_force() -> None:
     found = planned(newest)(replace(logged, allowed=allowed))
     assert found[0, logged.chosen[0]] == 1.0
     assert found[1] == pytest.approx([t.share for t in newest.targets], abs=1e-3)
+
+
+def test_weighted_goes_by_score_and_weight() -> None:
+    """Of the snapshot, not of the configuration: operators may have set the weight."""
+    logged, snapshots = _fleet()
+    newest = max(snapshots.items())[1]
+    half = msgspec.structs.replace(newest, targets=(msgspec.structs.replace(newest.targets[0], weight=0.5), *newest.targets[1:]))
+    scores = np.array([t.score for t in newest.targets]) * np.array([0.5] + [1.0] * (N - 1))
+    assert weighted(half)(logged)[0] == pytest.approx(scores / scores.sum())
 
 
 def test_greedy_takes_the_best_factors_of_its_candidates() -> None:
