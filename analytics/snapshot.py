@@ -98,8 +98,8 @@ class ServiceAnalyst:
         self._history = Horizon(0, requests=config.adaptive.history_size)
         self._health = FleetHealth(self._targets, [t.id for t in config.targets_of(service)], self._routing, config.intervals.health_check_ms)
         self.heed = self._health.heed
-        self._arrivals, self._mean_in_flight, self._use = ArrivalRate(), MeanInFlight(), MinuteUse()
-        self._tokens, self._price, self._regions, self._refusals = ExpectedTokens(), EffectivePrice(), RegionOffsets(), Refusals()
+        self._arrivals, self._mean_in_flight, self._use, self._tokens = ArrivalRate(), MeanInFlight(), MinuteUse(), ExpectedTokens()
+        self._price, self._regions, self._refusals = EffectivePrice(), RegionOffsets(), Refusals()
         self._money = Money(self._routing.usd_per_second, self._routing.budget_usd_per_request)
         self._published, self._at_ms = dict[str, float](), 0.0
         self.plan: Plan | None = None  # of the last tick
@@ -135,7 +135,8 @@ class ServiceAnalyst:
         return {
             "self": self, "observed": self.observed, "capacity": self._capacity, "service_time": self._service_time, "steady": self._steady,
             "minute": self._minute, "history": self._history, "arrivals": self._arrivals, "mean_in_flight": self._mean_in_flight, "use": self._use,
-            "tokens": self._tokens, "price": self._price, "money": self._money, "regions": self._regions, "refusals": self._refusals, **self._health.parts, **self.changes.parts,
+            "tokens": self._tokens, "price": self._price, "money": self._money, "regions": self._regions, "refusals": self._refusals,
+            **self._health.parts, **self.changes.parts,
         }  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -235,8 +236,7 @@ class ServiceAnalyst:
         limits, new_here = limits_per_s(self._targets, known, self._tokens.input + self._tokens.output), newcomers(known, prior_weight)
         capped = np.where(new_here, np.minimum(limits, max(_NEXT_TO_NOTHING, self._routing.newcomer_share * self._arrivals.per_s)), limits)
         drained = np.array([t.id in self.drained for t in self._targets], bool)
-        if drained.all():
-            drained[:] = False
+        drained &= not drained.all()
         share = planned_shares(self._arrivals.per_s, cost_s, service_s, fit.capacity, np.where(drained, _NEXT_TO_NOTHING, capped))
         slots = range(int(at_ms - elapsed_s * 1000) // SLOT_MS * SLOT_MS + SLOT_MS, int(at_ms) + 1, SLOT_MS)
         now = self.observed.load.in_flight().astype(float)

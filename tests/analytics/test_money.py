@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from routecast.analytics.money import Money
 from routecast.models.rows import TargetTotals
 
