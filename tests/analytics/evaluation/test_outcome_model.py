@@ -35,15 +35,15 @@ def test_means_are_found_by_target_and_situation() -> None:
 
 
 def test_a_target_that_is_seldom_chosen_leans_on_what_is_known_of_it_and_of_the_situation() -> None:
-    """Twice as slow as the others and never seen with long requests: twice what long requests take elsewhere."""
+    """Never seen with long requests, which take four times longer elsewhere: dearer than its own mean and than that of all."""
     rng = np.random.default_rng(4)
     long = np.arange(20_000) % 2 == 1
     chosen = np.where(~long & (rng.random(20_000) < 0.1), 1, 0)
     time_s = np.where(long, 8.0, 2.0) * np.where(chosen == 1, 2.0, 1.0)
     logged = Logged.of(["often", "seldom"], chosen, np.full(20_000, 0.5), {}, context=long[:, None].astype(float))
     unseen = predictions(logged, time_s)[long, 1]
-    assert (unseen > 4.0).all()
-    assert (unseen < 16.0).all()
+    assert (unseen > 1.5 * time_s[chosen == 1].mean()).all()
+    assert (unseen > 1.1 * time_s.mean()).all()
 
 
 def test_what_is_not_known_of_a_request_is_a_kind_of_its_own() -> None:
