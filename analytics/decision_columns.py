@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
@@ -11,6 +12,7 @@ import numpy as np
 from routecast.analytics.pairing import Attempts
 from routecast.analytics.table_columns import Cells, Codes, numbers, objects, times
 from routecast.models.config import TargetConfig
+from routecast.models.decision_ref import ShadowRef
 from routecast.models.events import CALLER_FAULTS
 from routecast.models.tables import DECISIONS
 
@@ -21,6 +23,7 @@ _END_NUMBERS: Final = {
     "output_tokens": ("output_tokens", 1.0), "http_status": ("http_status", 1.0), "duration_s": ("duration_ms", 1e3), "ttft_s": ("ttft_ms", 1e3),
     "cost_usd": ("cost_usd", 1.0), "quality": ("quality", 1.0), "satisfaction": ("satisfaction", 1.0),
 }  # fmt: skip
+_NO_SHADOW: Final = ShadowRef(arm="", target="", propensity=math.nan)
 _CONFIGURED: Final = ("provider", "model", "region")
 
 
@@ -55,6 +58,7 @@ class DecisionColumns:
             "term": np.array([decision.snapshot[0] for decision in decisions], float),
             "seq": np.array([decision.snapshot[1] for decision in decisions], float),
             "propensity": numbers(decisions, "propensity"),
+            "shadow_propensity": numbers([decision.shadow or _NO_SHADOW for decision in decisions], "propensity"),
             "allowed": objects(self._allowed_sets(attempts, labels["service"], labels["target"])),
             "hedge": np.array([decision.hedge for decision in decisions], np.bool_),
             "deadline_s": numbers(starts, "deadline_ms", 1e3),
@@ -75,6 +79,8 @@ class DecisionColumns:
             "candidates": [decision.candidates for decision in decisions],
             "forced": ["plain" if decision.forced == "" else decision.forced for decision in decisions],
             "arm": [decision.arm for decision in decisions],
+            "shadow_arm": [decision.shadow.arm if decision.shadow else None for decision in decisions],
+            "shadow_target": [decision.shadow.target if decision.shadow else None for decision in decisions],
             "urgency": [start.urgency for start in starts],
             "outcome": [end.outcome for end in ends],
             "error_type": [end.error_type for end in ends],

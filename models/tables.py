@@ -43,7 +43,10 @@ DECISIONS = (
     Column("forced", "category", "", "why the draw was not the plain one: `urgent` (no exploration), `preferred`, `unmet`, `fallback`, `panic`, `probe`, "
            "`stale`; `plain` otherwise; unknown where no router decided"),
     Column("hedge", "flag", "", "a second attempt beside a slow first one, or an attempt that such a one has beaten"),
-    Column("arm", "category", "", "arm of an experiment; unknown where there is none"),
+    Column("arm", "category", "", "`EXPERIMENT.SALT/ARM` where an experiment assigned the request; unknown where none did"),
+    Column("shadow_arm", "category", "", "arm that only decides; unknown where there is none"),
+    Column("shadow_target", "category", "", "what it would have chosen"),
+    Column("shadow_propensity", "number", "ratio", "probability with which it drew that"),
     Column("urgency", "category", "", "`low`, `medium`, `high` (no exploration); unknown where the start is not in the recording"),
     Column("deadline_s", "number", "s", "time the call was given"),
     Column("max_output_tokens", "number", "tokens", "most that the caller asked for"),

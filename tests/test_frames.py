@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from routecast.frames import load_decisions, load_events, load_windows, write_table
 from routecast.models.config import Config, Intervals
+from routecast.models.decision_ref import ShadowRef
 from routecast.models.errors import CheckFailed, ConfigError
 from routecast.models.events import Completed, DecisionRef, Event, Feedback, Outcome, Resources, Started, encode_events
 from routecast.models.metrics import WindowRecord
@@ -30,6 +31,7 @@ TYPES = {
 CONFIG = Config.model_validate(
     {"target": [{"id": name, "provider": f"p-{name}", "model": "m", "service": "chat", "region": "r" if name == "a" else None} for name in "abc"]}
 )
+SHADOW = ("shadow_arm", "shadow_target", "shadow_propensity")
 PAGE = Path(__file__).parent.parent / "docs" / "data.md"
 
 Write = Callable[..., Path]
@@ -87,7 +89,15 @@ def test_the_page_says_what_the_registry_says() -> None:
 
 def test_a_call_is_one_row_of_what_its_start_and_its_end_say(write: Write) -> None:
     """Labels of the start, figures of the end, seconds, the configured names where neither says any."""
-    decision = DecisionRef(policy="performance", snapshot=(2, 7), propensity=0.25, candidates="5", forced="urgent", arm="new")
+    decision = DecisionRef(
+        policy="performance",
+        snapshot=(2, 7),
+        propensity=0.25,
+        candidates="5",
+        forced="urgent",
+        arm="e.1/new",
+        shadow=ShadowRef(arm="b", target="c", propensity=0.5),
+    )
     file = write(
         [(1.5, [started(urgency="high", deadline_ms=3000, input_tokens=10, decision=decision, caller_region="eu", emitter="host-1")]),
          (2.5, [completed(ttft_ms=200.0, output_tokens=40, cost_usd=0.5, input_tokens=12, decision=decision, quality=0.5, http_status=200)])]
@@ -97,9 +107,9 @@ def test_a_call_is_one_row_of_what_its_start_and_its_end_say(write: Write) -> No
         "request_id": "r", "attempt": 1, "service": "chat", "target": "a", "provider": "p-a", "model": "m", "region": "r", "caller_region": "eu",
         "emitter": "host-1",
     }  # fmt: skip
-    assert {name: row[name] for name in ("policy", "term", "seq", "propensity", "candidates", "allowed", "forced", "hedge", "arm", "urgency")} == {
+    assert {name: row[name] for name in ("policy", "term", "seq", "propensity", "candidates", "allowed", "forced", "hedge", "arm", "urgency", *SHADOW)} == {
         "policy": "performance", "term": 2, "seq": 7, "propensity": 0.25, "candidates": "5", "allowed": ("a", "c"), "forced": "urgent", "hedge": False,
-        "arm": "new", "urgency": "high",
+        "arm": "e.1/new", "urgency": "high", "shadow_arm": "b", "shadow_target": "c", "shadow_propensity": 0.5,
     }  # fmt: skip
     assert [row[name] for name in ("started_at", "ended_at")] == [datetime.fromtimestamp(T0 / 1000 + second, UTC) for second in (0, 1)]
     names = ("deadline_s", "input_tokens", "output_tokens", "duration_s", "ttft_s", "cost_usd", "quality", "http_status")
