@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-incidents study-trend study-alerts study-ope dashboards pictures docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-ope dashboards pictures docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -31,8 +31,15 @@ check: $(READY) ## ruff, mypy, pyright, import-linter
 bench: $(READY) ## the measured figures, each beside its target; ARGS="decision"
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-up: ## Kafka and workers in containers (docker-compose.yml); COMPOSE_PROFILES=demo adds traffic, CONFIG=FILE your targets
+SECRETS := .secrets/influx-password .secrets/influx-admin .secrets/grafana-password
+
+up: $(SECRETS) ## Kafka, workers, InfluxDB, Grafana in containers (docker-compose.yml); COMPOSE_PROFILES=demo adds traffic, CONFIG=FILE your targets
 	docker compose up --detach --build
+	@echo "Grafana: http://localhost:$${GRAFANA_PORT:-3000}, user admin, password: cat .secrets/grafana-password"
+
+$(SECRETS): # readable in containers, whose users are others; nobody else gets into the folder
+	@mkdir -p -m 700 .secrets
+	@$(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(32), end="")' > $@
 
 down: ## stop them; ARGS="--volumes" also forgets what Kafka has kept
 	docker compose --profile demo down $(ARGS)
@@ -48,6 +55,9 @@ study-exactness: $(READY) ## counts through kills, a broker restart and a stalle
 
 study-sink: $(READY) ## 300,000 points through kills of the sink and of InfluxDB and every fault of a proxy, 10 minutes; ARGS="--points 12000 --outage 6"
 	$(BIN)/python benchmarks/study_sink.py $(ARGS)
+
+study-dashboards: $(READY) ## every query of the dashboards and alert rules on a day of twenty targets, timed, 3 minutes
+	$(BIN)/python benchmarks/study_dashboards.py $(ARGS)
 
 study-incidents: $(READY) ## the troubles of the demonstration over ten seeds: what was noticed, how soon, and what else, 2 minutes
 	$(BIN)/python benchmarks/study_incidents.py $(ARGS)

@@ -15,7 +15,7 @@ from routecast.dashboards.connection import Connection
 from routecast.dashboards.insights import insight_points
 from routecast.dashboards.line_protocol import Destination, Line, Point
 from routecast.dashboards.reports import event_points
-from routecast.dashboards.schema import PIPELINE
+from routecast.dashboards.schema import PIPELINE, PROVIDER_WINDOW
 from routecast.dashboards.scores import ScorePoints
 from routecast.dashboards.translation import Translator
 from routecast.dashboards.windows import window_points
@@ -33,6 +33,9 @@ RECOVERED: Final = "target-07"
 SERVICES: Final = ("chat", "mail")
 _AFFECTED: Final = frozenset({FAILING, "provider-3", "mail", "system"})
 """It, and what it is part of."""
+_DAY_BEFORE_S = 26 * 3600
+"""Throughput is compared with that of the day before."""
+_OPEN_S = 3000
 _POOL = 24
 """Different windows of a subject; they repeat."""
 _ANSWERS = 40
@@ -63,6 +66,14 @@ def lines(span: Span) -> Iterator[Line]:
         yield from map(translator.line, points)
 
 
+def replayed(end_ms: int) -> Iterator[Line]:
+    """Windows of two replayed runs, ten minutes of each."""
+    for run in ("run-1", "run-2"):
+        for line in lines(Span(end_ms, {"10s": 600, "1m": 600}, 0)):
+            if line.measurement == PROVIDER_WINDOW.name:
+                yield line._replace(text=line.text.replace(b",", b",run=" + run.encode() + b",", 1), destination=Destination("replay", "ms"))
+
+
 def store(settings: Influx, token: str, made: Iterator[Line]) -> int:
     """Write them as the sink does, a bucket and precision at a time; how many there were."""
     connection, waiting, count = Connection(settings, token), dict[Destination, list[Line]](), 0
@@ -90,9 +101,12 @@ def _windows(fleet: Config, span: Span) -> Iterator[Point]:
         length_ms = LENGTH_MS[window]
         for subject in _subjects(fleet):
             pool = [window_points(_record(subject, window, length_ms, number)) for number in range(_POOL)]
-            for number in range(span.windows_s.get(window, 0) * 1000 // length_ms):
+            longer_s = _DAY_BEFORE_S if window == "10s" and subject.kind in {"service", "system"} and span.scores_s else 0
+            for number in range((span.windows_s.get(window, 0) + longer_s) * 1000 // length_ms):
                 end_ms = (span.end_ms // length_ms - number) * length_ms
-                yield from (point._replace(at_ms=end_ms) for point in pool[(end_ms // length_ms) % _POOL])
+                points = pool[(end_ms // length_ms) % _POOL]
+                kept = points if number * length_ms < span.windows_s[window] * 1000 else points[:1]
+                yield from (point._replace(at_ms=end_ms) for point in kept)
 
 
 def _subjects(fleet: Config) -> list[Subject]:
@@ -122,19 +136,19 @@ def _record(subject: Subject, window: ClosedWindow, length_ms: int, number: int)
 
 
 def _scores(fleet: Config, span: Span) -> Iterator[Point]:
-    """Snapshots at every ten seconds, and at one more each hour that changes the state of the failing target."""
+    """Snapshots at every ten seconds; the state of the failing target changes once."""
     for service in SERVICES:
         points = ScorePoints()
         for at_ms in range(span.end_ms // 10_000 * 10_000 - span.scores_s * 1000, span.end_ms, 10_000):
-            yield from points.of(_snapshot(fleet, service, at_ms))
+            yield from points.of(_snapshot(fleet, service, at_ms, open_ms=span.end_ms - _OPEN_S * 1000))
 
 
-def _snapshot(fleet: Config, service: str, at_ms: int) -> RoutingSnapshot:
+def _snapshot(fleet: Config, service: str, at_ms: int, *, open_ms: int) -> RoutingSnapshot:
     luck = random.Random(at_ms)
     targets = fleet.targets_of(service)
     scores = tuple(
         TargetScore(
-            id=target.id, state="open" if target.id == FAILING and at_ms % 3_600_000 >= 600_000 else "ok", time_s=1.0, service_s=0.9, capacity=32.0,
+            id=target.id, state="open" if target.id == FAILING and at_ms >= open_ms else "ok", time_s=1.0, service_s=0.9, capacity=32.0,
             share=1 / len(targets), in_flight=luck.uniform(0, 20), in_flight_mean=9.0, cost_s=luck.uniform(1, 2), success=0.99, fail_s=1.0, quality=0.87,
             usd=0.001, headroom=0.7, score=luck.uniform(0.5, 0.9), load=0.8, history=0.7, real_time=0.6, n=900.0,
         )

@@ -42,9 +42,10 @@ def flux_flaws(query: str, *, series: bool) -> Iterator[Wrong]:
 def _unknown_names(query: str) -> Iterator[Wrong]:
     mend = "`routecast influx schema` prints every name"
     named = re.findall(r'r\._measurement == "([^"]*)"', query)
-    for measurement in named:
-        if measurement not in _BY_NAME:
-            yield Wrong("measurement", f"there is no measurement {measurement!r}", mend)
+    strange = [measurement for measurement in named if measurement not in _BY_NAME]
+    if strange:
+        yield Wrong("measurement", f"there is no measurement {strange[0]!r}", mend)
+        return
     known = [_BY_NAME[name] for name in named if name in _BY_NAME]
     fields, tags = {f for m in known for f in m.field_names}, {t for m in known for t in m.tag_names} | {RUN}
     for field in re.findall(r'r\._field == "([^"]*)"', query):

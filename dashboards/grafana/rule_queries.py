@@ -138,7 +138,8 @@ class RuleQueries:
   |> map(fn: (r) => ({{r with bad: {bad}, n: {everything}}}))"""
 
     def _poor(self, length_ms: int) -> str:
-        return f"""{self._windows(length_ms, ["quality", "judgements"])}
+        """Of windows of a minute at least: each is a row of its own, as means must be weighed."""
+        return f"""{self._windows(length_ms, ["quality", "judgements"], of=max(length_ms, 2 * HOUR_MS))}
   |> toFloat()
   |> group(columns: ["target", "service"])
   |> pivot(rowKey: ["_time", "target", "service"], columnKey: ["_field"], valueColumn: "_value")

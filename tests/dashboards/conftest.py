@@ -108,28 +108,37 @@ def store(empty_store: Store) -> Store:
     return empty_store
 
 
+@pytest.fixture(scope="session")
+def kept_store(influx: Server) -> Iterator[Store]:
+    """Buckets on a real InfluxDB for all tests that only read what is in them."""
+    made = Store(influx)
+    made.make_buckets()
+    yield made
+    made.drop()
+
+
 class Process:
     """`routecast sink` as a process."""
 
-    def __init__(self, folder: Path, config_file: Path) -> None:
+    def __init__(self, folder: Path, config_file: Path, options: Sequence[str]) -> None:
         self.log = folder / "sink.log"
         self.ready_file = folder / "ready"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ROUTECAST_")}
-        command = [sys.executable, "-m", "routecast.cli", "sink", "--config", str(config_file), "--ready-file", str(self.ready_file)]
+        command = [sys.executable, "-m", "routecast.cli", "sink", "--config", str(config_file), "--ready-file", str(self.ready_file), *options]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=kept)
 
 
 @pytest.fixture
-def start_sink(tmp_path: Path, config_file: Path, store: Store) -> Iterator[Callable[[str], Process]]:
-    """Starts `routecast sink` for InfluxDB at a URL; it ends with the test."""
+def start_sink(tmp_path: Path, config_file: Path, store: Store) -> Iterator[Callable[..., Process]]:
+    """Starts `routecast sink` with these options for InfluxDB at a URL; it ends with the test."""
     started: list[Process] = []
 
-    def begin(url: str) -> Process:
+    def begin(url: str, *options: str) -> Process:
         (tmp_path / "token").write_text(store.token)
         influx = f'url = "{url}"\norganisation = "{store.settings.organisation}"\nbucket_prefix = "{store.settings.bucket_prefix}"\n'
         config_file.write_text(config_file.read_text() + f'[influx]\n{influx}token_file = "{tmp_path / "token"}"\n')
-        started.append(Process(tmp_path, config_file))
+        started.append(Process(tmp_path, config_file, options))
         return started[-1]
 
     yield begin
