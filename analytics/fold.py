@@ -50,7 +50,6 @@ class PartitionFold:
         self._gone_ms = self._swept_ms = self._turn_ms - 2 * PANE_MS - KEPT_MS
         """Panes that start at or before the first have expired; up to the second they were looked through."""
         self._waiting, self._applying = 0, -1
-        self._counting = True  # the closing row does not hold yet what is applied
         self._routers: dict[str, RouterSeen] = {}
         self._arms = ArmSums()
         self._events = self._bad = self._clamped = 0
@@ -112,8 +111,7 @@ class PartitionFold:
             self._expire()
 
     def _count(self, offset: int, events: int, bad: int) -> None:
-        self._counting = offset > self._chunks[0].fence
-        if self._counting:
+        if offset > self._chunks[0].fence:
             self._events += events
             self._bad += bad
             self._chunks[0].dirty = True
@@ -128,7 +126,7 @@ class PartitionFold:
         self._see(append_ms)
         if at_ms <= append_ms + AHEAD_MS:
             return at_ms
-        if self._counting:
+        if self._applying > self._chunks[0].fence:
             self._clamped += 1
         return append_ms
 
@@ -159,7 +157,7 @@ class PartitionFold:
             self._routers[event.emitter] = RouterSeen(event.emitter, at_ms, event.services)
 
     def _started(self, event: Started, at_ms: float) -> None:
-        if (decision := event.decision) is not None and decision.arm and self._counting:
+        if (decision := event.decision) is not None and decision.arm:
             self._arms.started(event, at_ms, decision.arm)
         place = self._places.get(event.target) or self._place(event.target)
         half, first = int(at_ms) // SLOT_MS, event.attempt == 1
@@ -181,7 +179,7 @@ class PartitionFold:
                 totals.lost += 1
 
     def _completed(self, event: Completed, at_ms: float) -> None:
-        if (decision := event.decision) is not None and decision.arm and self._counting:
+        if (decision := event.decision) is not None and decision.arm:
             self._arms.completed(event, at_ms, decision.arm)
         place = self._places.get(event.target) or self._place(event.target)
         us, began_ms = round(event.duration_ms * 1000), event.started_at_ms
@@ -211,7 +209,7 @@ class PartitionFold:
         totals.late += index < 0
 
     def _feedback(self, event: Feedback, at_ms: float) -> None:
-        if event.arm and self._counting:
+        if event.arm:
             self._arms.judged(event, at_ms)
         place = self._places.get(event.target) or self._place(event.target)
         index, pane = self._elsewhere(place, int(min(event.completed_at_ms, at_ms)) // SLOT_MS)

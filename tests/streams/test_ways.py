@@ -57,6 +57,17 @@ def test_a_request_follows_the_policy_of_its_arm(trying: Make) -> None:
     assert router.choose(request_id="r-1").request_id == "r-1"
 
 
+def test_arms_do_not_turn_the_wheels_of_others(trying: Make) -> None:
+    """Two arms of round robin go round by themselves, each over all targets."""
+    router, _ = trying(arms=tuple(Arm(name=name, share=0.5, policy="round_robin") for name in ("one", "two")))
+    turns: dict[str, list[str]] = {"one": [], "two": []}
+    for _ in range(80):
+        decision = router.choose()
+        turns[arm_of(decision)].append(decision.target)
+    for targets in turns.values():
+        assert {len(set(targets[i : i + 4])) for i in range(0, len(targets) - 3, 4)} == {4}
+
+
 def test_every_call_of_a_request_is_in_the_same_arm(trying: Make) -> None:
     """Where its id is given: also the second call, after the first has failed."""
     router, _ = trying()
