@@ -72,21 +72,33 @@ class Ways:
             self.trial = None
             return math.inf
         if self.trial is None or self.trial.base.present is not self.present or self.trial.base.name != self.way.name:
-            self.trial = Trial(experiment, self.way, self._policies, self._routing, self._rng, self._new_id)
+            wheels = self.trial.wheels if self.trial is not None and self.trial.experiment.id == experiment.id else {}
+            self.trial = Trial(experiment, self.way, self._policies, self._routing, self._rng, self._new_id, wheels)
         return self.trial.keep_time(now_ms)
 
 
 class Trial:
-    """The arms of the experiment that runs, over one view of the targets."""
+    """The arms of the experiment that runs, over one view of the targets.
 
-    __slots__ = ("_assigned", "_assignment", "_labels", "_new_id", "_now", "_rng", "_ways", "base", "experiment")
+    Args:
+        experiment: what runs.
+        base: how is chosen outside it.
+        policies, routing, rng, new_id: see `Ways`.
+        wheels: where round robin is in each arm; what turns for one arm must not move the others, and goes on with the next view.
+    """
 
-    def __init__(self, experiment: Experiment, base: Way, policies: Policies, routing: Routing, rng: random.Random, new_id: Callable[[], str]) -> None:
+    __slots__ = ("_assigned", "_assignment", "_labels", "_new_id", "_now", "_rng", "_ways", "base", "experiment", "wheels")
+
+    def __init__(
+        self, experiment: Experiment, base: Way, policies: Policies, routing: Routing, rng: random.Random, new_id: Callable[[], str],
+        wheels: dict[str, list[float]],
+    ) -> None:  # fmt: skip
         self.experiment = experiment
         self.base = base
+        self.wheels = wheels
         self._rng, self._new_id = rng, new_id
         self._assignment = Assignment(experiment)
-        self._ways = [_way_of(arm, base, policies, routing, rng) for arm in experiment.arms]
+        self._ways = [_way_of(arm, base, policies, routing, rng, wheels.setdefault(arm.name, [*base.own.wheel])) for arm in experiment.arms]
         self._labels = ["" if arm.stopped else experiment.label(arm.name) for arm in experiment.arms]
         self._assigned = [Assigned(label) for label in self._labels]
         self._now: Choice = (base, None)
@@ -132,22 +144,21 @@ class Trial:
         return ShadowRef(arm=self._labels[1], target=way.present.view.targets[found.table.index[position]].id, propensity=propensity)
 
 
-def _way_of(arm: Arm, base: Way, policies: Policies, routing: Routing, rng: random.Random) -> Way:
+def _way_of(arm: Arm, base: Way, policies: Policies, routing: Routing, rng: random.Random, wheel: list[float]) -> Way:
     """Of a stopped arm, the one of the service."""
     if arm.stopped:
         return base
     name, policy = policies.named(arm.policy) if arm.policy in POLICIES else (base.name, base.policy)
     if not arm.weights:
-        return Way(base.present, _of_its_own(base.own, base.own.weight), name, policy)
+        return Way(base.present, _turning(wheel, base.own, base.own.weight), name, policy)
     view = _weighed(base.present.view, arm.weights)
-    own = _of_its_own(base.own, [max(1e-9, target.weight) for target in view.targets])
+    own = _turning(wheel, base.own, [max(1e-9, target.weight) for target in view.targets])
     return Way(Present(view, routing, rng), own, name, policy)
 
 
-def _of_its_own(own: Own, weight: list[float]) -> Own:
-    """With a wheel of its own: what turns for another arm must not move it."""
+def _turning(wheel: list[float], own: Own, weight: list[float]) -> Own:
     made = Own(own.in_flight, own.terms, weight)
-    made.latency_ms, made.wheel = own.latency_ms, [*own.wheel]
+    made.latency_ms, made.wheel = own.latency_ms, wheel
     return made
 
 

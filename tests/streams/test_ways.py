@@ -57,11 +57,12 @@ def test_a_request_follows_the_policy_of_its_arm(trying: Make) -> None:
     assert router.choose(request_id="r-1").request_id == "r-1"
 
 
-def test_arms_do_not_turn_the_wheels_of_others(trying: Make) -> None:
-    """Two arms of round robin go round by themselves, each over all targets."""
-    router, _ = trying(arms=tuple(Arm(name=name, share=0.5, policy="round_robin") for name in ("one", "two")))
+def test_arms_do_not_turn_the_wheels_of_others(trying: Make, snapshot: Make) -> None:
+    """Two arms of round robin go round by themselves, each over all targets, though a snapshot comes before every decision."""
+    router, experiment = trying(arms=tuple(Arm(name=name, share=0.5, policy="round_robin") for name in ("one", "two")))
     turns: dict[str, list[str]] = {"one": [], "two": []}
-    for _ in range(80):
+    for seq in range(2, 82):
+        router.apply(replace(snapshot(seq=seq), experiment=experiment))
         decision = router.choose()
         turns[arm_of(decision)].append(decision.target)
     for targets in turns.values():
