@@ -9,6 +9,8 @@ from typing import NamedTuple
 Point = tuple[float, float | None]
 """None: nothing is known there, and the line has a gap."""
 
+_LEAST_STEP = 1e-300
+
 
 class Axis(NamedTuple):
     """A range of values and where it lies on the page."""
@@ -30,9 +32,9 @@ class Axis(NamedTuple):
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
-    if high <= low:
-        return [low]
     rough = (high - low) / most
+    if rough <= _LEAST_STEP:
+        return [low]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
@@ -41,7 +43,7 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
 
 def _log_ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(decades) <= 3 else (1,)
+    factors = (1, 2, 5) if len(decades) <= 4 else (1,)
     return [factor * 10.0**decade for decade in decades for factor in factors if low <= factor * 10.0**decade <= high * (1 + 1e-9)]
 
 

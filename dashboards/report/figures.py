@@ -18,7 +18,7 @@ def seconds(ms: float) -> str:
 
 def percent(ratio: float) -> str:
     """A ratio in percent."""
-    return f"{ratio:.1%}" if ratio >= 0.001 or ratio == 0 else f"{ratio:.3%}"
+    return f"{ratio:.1%}" if abs(ratio) >= 0.01 or ratio == 0 else f"{ratio:.2%}"
 
 
 def plain_seconds(value: float) -> str:

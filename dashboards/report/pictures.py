@@ -11,7 +11,9 @@ from routecast.models.backtest import Backtest, PolicyAnswer, Series
 _FAR: Final = 8.0
 """Ratio from which on an axis is logarithmic."""
 _MOST_ROWS: Final = 20
-_STATES: Final = {"open": 4, "half_open": 6, "rate_limited": 3, "recovering": 6, "degraded": 1, "drained": 7}
+_STATES: Final = {"open": 4, "rate_limited": 3, "recovering": 6, "degraded": 1, "drained": 7}
+_SPELLS: Final = {"failing": 4, "slow": 1, "refusing": 3}
+"""Colours: a trouble has that of the state that it should bring."""
 
 
 def to_success(report: Backtest) -> str:
@@ -40,19 +42,20 @@ def shares(report: Backtest, policy: PolicyAnswer) -> str:
 
 
 def states(report: Backtest) -> str:
-    """Troubles, and what the fleet made of them under the first policy."""
+    """Troubles, and what the fleet made of them under the first policy: a row for each, of every target that had either."""
     first = report.policies[0]
     end_s = (report.source.until_ms - report.source.from_ms) / 1000.0
-    troubled = sorted({it.target for it in report.spells} | {it.target for it in first.states})[: _MOST_ROWS // 2]
-    rows = [row for name in troubled for row in (f"{name}: trouble", f"{name}: state")]
+    unusual = [it for it in first.states if it.state in _STATES]
+    troubled = sorted({it.target for it in report.spells} | {it.target for it in unusual})[: _MOST_ROWS // 2]
+    rows = [row for name in troubled for row in (name, f"{name} state")]
     spans = [
-        Span(f"{it.target}: trouble", it.from_s, it.until_s, 1, f"{it.target}: {spell_words(it)}, {_from_to(it.from_s, it.until_s)}") for it in report.spells
+        Span(it.target, it.from_s, it.until_s, _SPELLS[it.kind], f"{it.target}: {spell_words(it)}, {_from_to(it.from_s, it.until_s)}") for it in report.spells
     ]
     spans += [
-        Span(f"{it.target}: state", it.from_s, it.until_s, _STATES.get(it.state, 5), f"{it.target}: {it.state}, {_from_to(it.from_s, it.until_s)}")
-        for it in first.states
+        Span(f"{it.target} state", it.from_s, it.until_s, _STATES[it.state], f"{it.target}: {it.state}, {_from_to(it.from_s, it.until_s)}") for it in unusual
     ]
-    return timeline(f"Troubles of targets, and their states under {first.name}, by time in s", rows, spans, end=end_s, x_words=_at)
+    legend = [("failing, open", 4), ("slow, degraded", 1), ("recovering", 6), ("refusing, rate limited", 3), ("drained", 7)]
+    return timeline(f"Troubles, and states under {first.name}, by time in s", rows, spans, end=end_s, x_words=_at, legend=legend)
 
 
 def _points(it: Series) -> list[tuple[float, float | None]]:

@@ -6,6 +6,7 @@ once in `STYLE`. Long series are thinned to the least and the most of each pixel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from html import escape as escaped
 from typing import Final, NamedTuple
@@ -90,7 +91,7 @@ def lines(
     body = [*_marks(marks, x, y), *_y_axis(y, y_words), *_x_axis(x, x_words, height - _BOTTOM)]
     for number, line in enumerate(series):
         body += _line(line, f"var(--c{number % COLOURS})", x, y)
-    return chart(title, height, [*body, *_legend([line.name for line in series])])
+    return chart(title, height, [*body, *_legend([(line.name, number) for number, line in enumerate(series)])])
 
 
 def _line(line: Line, colour: str, x: Axis, y: Axis) -> list[str]:
@@ -155,17 +156,17 @@ def heat(title: str, rows: Sequence[tuple[str, Sequence[float]]], *, step: float
     named = 150
     x, most = Axis(0.0, cells * step, named, WIDTH - _RIGHT), max((value for _, values in rows for value in values), default=0.0) or 1.0
     body = [f'<text class="end" x="{named - 8}" y="{top + i * row + 13}">{escape(_short(name, 22))}</text>' for i, (name, _) in enumerate(rows)]
+    shades = [[min(LEVELS, math.ceil(value / most * LEVELS)) for value in values] for _, values in rows]
     for level in range(1, LEVELS + 1):
-        paths = "".join(_cells(values, x, step, (most * (level - 1) / LEVELS, most * level / LEVELS), top + i * row) for i, (_, values) in enumerate(rows))
+        paths = "".join(_cells([shade == level for shade in row_shades], x, step, top + i * row) for i, row_shades in enumerate(shades))
         if paths:
             body.append(f'<path d="{paths}" fill="var(--c0)" fill-opacity="{level / LEVELS:.2f}"/>')
     note = f'<text class="dim end" x="{WIDTH - _RIGHT}" y="16">darkest: {escape(words(most))}</text>'
     return chart(title, bottom + _BOTTOM, [note, *body, *_x_axis(x, x_words, bottom)])
 
 
-def _cells(values: Sequence[float], x: Axis, step: float, level: tuple[float, float], y: float) -> str:
-    """The cells of a row whose values are in (low, high], neighbours together."""
-    inside = [level[0] < value <= level[1] * (1 + 1e-12) for value in values]
+def _cells(inside: Sequence[bool], x: Axis, step: float, y: float) -> str:
+    """The cells of a row that have a shade, neighbours together."""
     found: list[str] = []
     begun = None
     for i, here in enumerate([*inside, False]):
@@ -178,20 +179,20 @@ def _cells(values: Sequence[float], x: Axis, step: float, level: tuple[float, fl
     return "".join(found)
 
 
-def timeline(title: str, rows: Sequence[str], spans: Sequence[Span], *, end: float, x_words: Words) -> str:
-    """A row for each name with its stretches; what each is appears where the pointer rests, and is read aloud."""
+def timeline(title: str, rows: Sequence[str], spans: Sequence[Span], *, end: float, x_words: Words, legend: Sequence[tuple[str, int]] = ()) -> str:
+    """A row for each name with its stretches; what each is appears where the pointer rests, and is read aloud. `legend`: words and their colours."""
     if not rows:
         return nothing(title)
-    row, top = 20, _TOP + 6
-    bottom, named = top + row * len(rows), 150
+    row, top = 20, _TOP + 12
+    bottom, named = top + row * len(rows), 190
     x, number = Axis(0.0, end, named, WIDTH - _RIGHT), {name: i for i, name in enumerate(rows)}
-    body = [f'<text class="end" x="{named - 8}" y="{top + i * row + 14}">{escape(_short(name, 22))}</text>' for name, i in number.items()]
+    body = [f'<text class="end" x="{named - 8}" y="{top + i * row + 14}">{escape(_short(name, 28))}</text>' for name, i in number.items()]
     body += [f'<line x1="{named}" x2="{WIDTH - _RIGHT}" y1="{top + (i + 1) * row}" y2="{top + (i + 1) * row}" stroke="var(--grid)"/>' for i in range(len(rows))]
     for span in (span for span in spans if span.row in number):
         left, right, y = x.place(span.begin), x.place(span.end), top + number[span.row] * row + 3
         box = f'x="{_number(left)}" y="{y}" width="{_number(max(2.0, right - left))}" height="{row - 5}" rx="2"'
         body.append(f'<rect {box} fill="var(--c{span.colour % COLOURS})" fill-opacity="0.8"><title>{escape(span.words)}</title></rect>')
-    return chart(title, bottom + _BOTTOM, [*body, *_x_axis(x, x_words, bottom)])
+    return chart(title, bottom + _BOTTOM, [*body, *_x_axis(x, x_words, bottom), *_legend(legend)])
 
 
 def nothing(title: str) -> str:
@@ -223,10 +224,10 @@ def _marks(marks: Sequence[tuple[float, float, str]], x: Axis, y: Axis) -> list[
     return shapes
 
 
-def _legend(names: Sequence[str]) -> list[str]:
+def _legend(named: Sequence[tuple[str, int]]) -> list[str]:
     shapes: list[str] = []
     at = float(_LEFT)
-    for number, name in enumerate(names):
+    for name, number in named:
         shapes.append(f'<rect x="{_number(at)}" y="25" width="12" height="4" fill="var(--c{number % COLOURS})"/>')
         shapes.append(f'<text class="dim" x="{_number(at + 16)}" y="31">{escape(_short(name, 22))}</text>')
         at += 34 + 6.6 * min(len(name), 22)

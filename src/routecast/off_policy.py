@@ -77,7 +77,7 @@ def _rows(candidate: Candidate, logged: Logged, snapshots: Snapshots, service: s
     found = evaluation.of("time_to_success_s")
     if found is None:
         return (_refused(candidate.name, evaluation.refused or evaluation.left_out.get("time_to_success_s", "no request tells")),)
-    values = {found.method: found.value} | found.others
+    values: dict[Method, Estimate] = {found.method: found.value, **found.others}
     return tuple(_row(candidate.name, _WORDS.get(method, method), value, evaluation) for method, value in values.items())
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from routecast.backtest_input import Played
     from routecast.models.backtest import Backtest, Incident, OffPolicy
     from routecast.models.config import Config
+    from routecast.traces import TraceName
 
 USAGE = 2
 DEFAULT = ("performance", "weighted", "least_connections", "round_robin", "greedy")
@@ -120,7 +121,7 @@ def _traced(name: str, seeds: range, most: int) -> Played:
     from routecast.trace_input import trace_played  # noqa: PLC0415 - slow to import
     from routecast.traces import TRACES, trace  # noqa: PLC0415
 
-    known = next((it for it in TRACES if it == name), None)
+    known: TraceName | None = next((it for it in TRACES if it == name), None)
     if known is None:
         raise typer.BadParameter(f"--trace {name!r}: there is no such trace; choose among {', '.join(TRACES)}")
     return trace_played(known, trace(known, os.environ).first(most), seeds)

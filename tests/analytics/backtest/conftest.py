@@ -70,7 +70,7 @@ def make_scene() -> Callable[..., Scene]:
 
     def make(n: int = 200, targets: int = 2, gap_ms: float = 100.0, slots: float = 4.0, spells: dict[int, tuple[Spell, ...]] | None = None) -> Scene:
         rng = np.random.default_rng(5)
-        requests = Requests(START_MS, np.arange(n) * gap_ms, np.zeros(n, np.int64), np.full(n, 10.0), np.full(n, 20.0), {})
+        requests = Requests(START_MS, np.linspace(0.0, (n - 1) * gap_ms, n, dtype=np.float64), np.zeros(n, np.int64), np.full(n, 10.0), np.full(n, 20.0), {})
         return Scene(
             "chat", requests,
             tuple(

@@ -11,7 +11,15 @@ from routecast.models.events import Completed, DecisionRef, Feedback, Limits, St
 
 def completed(name: str = "r1", **fields: Any) -> Completed:
     """An answered call."""
-    plain = {"at_ms": 200.0, "started_at_ms": 100.0, "duration_ms": 100.0, "outcome": "ok", "request_id": name, "target": "a", "service": "chat"}
+    plain: dict[str, Any] = {
+        "at_ms": 200.0,
+        "started_at_ms": 100.0,
+        "duration_ms": 100.0,
+        "outcome": "ok",
+        "request_id": name,
+        "target": "a",
+        "service": "chat",
+    }
     return Completed(**(plain | fields))
 
 
