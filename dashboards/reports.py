@@ -34,7 +34,12 @@ def _done(word: Control) -> str:
         return f"policy {word.policy or 'as configured'} for {word.service or 'all services'}"
     if word.action == "set_weight":
         return f"weight {'as configured' if word.weight is None else format(word.weight, 'g')}"
-    return {"drain": "drained by hand", "resume": "resumed by hand"}[word.action]
+    started = f"experiment {word.experiment.name} of {word.service} started" if word.experiment else ""
+    about = " of ".join(part for part in (word.alert or "alerts", word.subject) if part)
+    return {
+        "drain": "drained by hand", "resume": "resumed by hand", "silence": f"{about} silenced: {word.why}", "unsilence": f"{about} heard again",
+        "start_experiment": started, "stop_experiment": f"experiment {word.name.rpartition('.')[0]} of {word.service} stopped: {word.why}",
+    }[word.action]  # fmt: skip
 
 
 def _decisions(stats: RouterStats, place: str) -> list[Point]:

@@ -19,6 +19,7 @@ from routecast.models.capacity import Capacity, ScaleHint
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
 from routecast.models.events import Completed, Control, DecisionCount, Event, Marker, RouterStats, encode_events
+from routecast.models.experiments import Arm, Experiment
 from routecast.models.insights import Alert, Change, Recommendations, Subject, Trend, Trends, encode_insight
 from routecast.models.metrics import Distribution, WindowRecord
 from routecast.models.snapshot import RoutingSnapshot, State, TargetScore, encode_snapshot
@@ -200,10 +201,16 @@ def test_reports_of_routers_in_one_millisecond_stay_apart() -> None:
 
 def test_operators_words_and_markers_are_marks() -> None:
     """With what was done, to whom, by whom."""
+    arms = (Arm(name="a", share=0.5), Arm(name="b", share=0.5))
+    experiment = Experiment(name="try.it", salt="0123abcd", service="chat", arms=arms, starts_ms=AT_MS, ends_ms=AT_MS + 1.0)
     words: list[Event] = [
         Control(at_ms=AT_MS, target="east", action="drain", emitter="ann"),
         Control(at_ms=AT_MS, target="east", action="set_weight", weight=0.5),
         Control(at_ms=AT_MS, action="set_policy", policy="greedy", service="chat"),
+        Control(at_ms=AT_MS, action="silence", alert="quality", subject="east", until_ms=AT_MS, why="a migration"),
+        Control(at_ms=AT_MS, action="unsilence"),
+        Control(at_ms=AT_MS, action="start_experiment", service="chat", experiment=experiment),
+        Control(at_ms=AT_MS, action="stop_experiment", service="chat", name=experiment.id, why="seen enough"),
         Marker(at_ms=AT_MS, title="deployed", text="v2"),
     ]
     marks = [event_points(word, "control/0/1")[0] for word in words]
@@ -211,6 +218,10 @@ def test_operators_words_and_markers_are_marks() -> None:
         ("control", "east: drained by hand", "by ann"),
         ("control", "east: weight 0.5", "by an operator"),
         ("control", "_all: policy greedy for chat", "by an operator"),
+        ("control", "_all: quality of east silenced: a migration", "by an operator"),
+        ("control", "_all: alerts heard again", "by an operator"),
+        ("control", "_all: experiment try.it of chat started", "by an operator"),
+        ("control", "_all: experiment try.it of chat stopped: seen enough", "by an operator"),
         ("marker", "deployed", "v2"),
     ]
 
