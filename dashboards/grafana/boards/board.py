@@ -94,7 +94,7 @@ def _tags(name: str, label: str, where: str, *, several: bool = True) -> making.
 
 def _queried(name: str, label: str, query: str, *, several: bool) -> making.QueryVariable:
     asked: dict[str, object] = {"refId": name, "query": query}
-    made = making.QueryVariable(name).label(label).datasource(SOURCE).query(asked).definition(query)
+    made = making.QueryVariable(name).label(label).datasource(SOURCE).query(asked)
     made.refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(dashboard.VariableSort.ALPHABETICAL_ASC).multi(several)
     return made.include_all(True).current(_all()) if several else made
 

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import subprocess
+import sys
 from typing import Any
 
-import pytest
 from grafana_foundation_sdk.models import units
 
 from routecast.dashboards.grafana.boards.__main__ import FOLDER, files
@@ -89,8 +88,9 @@ def test_the_configuration_is_filled_in() -> None:
     assert filled["panels"] == board["panels"]
 
 
-@pytest.mark.parametrize("file", sorted(dashboards()))
-def test_the_product_does_not_need_the_generator(file: str) -> None:
-    """What is shipped is plain JSON."""
-    folder = Path(FOLDER)
-    assert json.loads((folder / file).read_text()) == dashboards()[file]
+def test_the_product_does_not_need_the_generator() -> None:
+    """Nor what it is made with: that is for development."""
+    program = (
+        "import sys; sys.modules['grafana_foundation_sdk'] = None; from routecast.dashboards.grafana import export, linting; print(len(linting.dashboards()))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "7\n"
