@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-ope dashboards pictures docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-experiments study-ope dashboards pictures docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -79,6 +79,9 @@ study-nab: $(READY) ## anomalies in labelled real series, scored beside the wind
 
 dashboards: $(READY) ## the dashboards for Grafana, generated anew from dashboards/grafana/boards
 	$(BIN)/python -m routecast.dashboards.grafana.boards
+
+study-experiments: $(READY) ## false verdicts, power and stopping times of experiments that are looked at every hundred requests, 2 minutes; ARGS="--runs 200"
+	$(BIN)/python benchmarks/study_experiments.py $(ARGS)
 
 pictures: $(READY) ## the pictures of the documentation, computed anew, a minute
 	cd benchmarks && ../$(BIN)/python pictures.py

@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 import yaml
 
+from routecast import influxd
 from routecast.broker import VERSION, LocalBroker, free_ports
 from routecast.cli.keys import keys
-from routecast.models.config import Kafka
+from routecast.dashboards.grafana.provisioning import VARIABLES
+from routecast.dashboards.schema import RETENTION_S
+from routecast.models.config import Influx, Kafka
 from routecast.streams.configuration import load_config
 
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-SERVERS = ("kafka", "worker")
+SERVERS = ("kafka", "worker", "influxdb", "sink", "grafana")
+ONCE = ("topics", "storage", "dashboards")
 MOUNTED = "/etc/routecast.toml"
 NO_PROPERTY = {"KAFKA_HEAP_OPTS"}
 """Variables that the scripts of the image read themselves."""
@@ -56,7 +60,7 @@ def test_every_variable_is_a_key_of_the_configuration(name: str, monkeypatch: py
     environment: dict[str, str] = SERVICES[name]["environment"]
     known = {f"ROUTECAST_{item.key.upper().replace('.', '__')}" for item in keys()}
     assert set(environment) <= known
-    (mount,) = SERVICES[name]["volumes"]
+    mount = SERVICES[name]["volumes"][0]
     assert (mount["type"], mount["target"], mount["read_only"]) == ("bind", MOUNTED, True)
     assert MOUNTED in SERVICES[name]["command"]
     monkeypatch.chdir(ROOT)
@@ -76,7 +80,7 @@ def test_every_version_is_pinned() -> None:
     (inline,) = {service["build"]["dockerfile_inline"] for service in OURS.values()}
     base = re.search(r"^FROM (\S+)$", inline, re.MULTILINE)
     assert base is not None
-    for image in (SERVICES["kafka"]["image"], base[1]):
+    for image in (base[1], *(service["image"] for name, service in SERVICES.items() if name not in OURS)):
         assert re.search(r":\d+\.\d+\.\d+", image), image
     python = tuple(map(int, re.findall(r"\d+", base[1])[:2]))
     required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
@@ -119,7 +123,7 @@ def test_a_broker_starts_with_these_settings(tmp_path: Path) -> None:
 def test_ports_are_open_to_this_machine_alone() -> None:
     """There are no logins; the default configuration finds the broker."""
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
-    assert published == ["127.0.0.1:9092:19092"]
+    assert published == ["127.0.0.1:9092:19092", "127.0.0.1:${INFLUX_PORT:-8086}:8086", "127.0.0.1:${GRAFANA_PORT:-3000}:3000"]
     listeners = dict(part.split("://") for part in PROPERTIES["listeners"].split(","))
     advertised = dict(part.split("://") for part in PROPERTIES["advertised.listeners"].split(","))
     assert listeners["HOST"].endswith(":19092")
@@ -129,9 +133,51 @@ def test_ports_are_open_to_this_machine_alone() -> None:
 def test_what_the_broker_keeps_outlives_its_container() -> None:
     """Its data folder is a named volume."""
     (volume,) = SERVICES["kafka"]["volumes"]
-    name, folder = volume.split(":")
-    assert name in COMPOSE["volumes"]
-    assert folder == PROPERTIES["log.dirs"]
+    assert volume.split(":")[1] == PROPERTIES["log.dirs"]
+
+
+def test_every_volume_has_a_name_and_a_use() -> None:
+    """Nothing is lost with a container; nothing is kept that nobody reads."""
+    named = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", ()) if isinstance(mount, str)]
+    assert set(named) == set(COMPOSE["volumes"])
+
+
+def test_one_program_writes_what_others_read() -> None:
+    """Who may read and write InfluxDB is told by `storage` alone, what Grafana shows by `dashboards`."""
+    writers: dict[str, list[str]] = {}
+    for name, service in SERVICES.items():
+        for mount in service.get("volumes", ()):
+            if isinstance(mount, str) and not mount.endswith(":ro"):
+                writers.setdefault(mount.split(":")[0], []).append(name)
+    assert (writers["access"], writers["grafana-files"]) == (["storage"], ["dashboards"])
+    owned = SERVICES["storage"]["build"]["dockerfile_inline"]
+    assert {mount.split(":")[1] for name in ONCE for mount in SERVICES[name]["volumes"] if isinstance(mount, str)} <= set(owned.split())
+
+
+def test_grafana_may_read_what_ours_wrote() -> None:
+    """It runs as the user of our image, whose files are for that user alone."""
+    made = re.search(r"useradd --system --uid (\d+) routecast", SERVICES["storage"]["build"]["dockerfile_inline"])
+    assert made is not None
+    assert SERVICES["grafana"]["user"] == made[1]
+
+
+def test_grafana_is_told_what_its_files_ask_for() -> None:
+    """Every variable of the exported data source has a value, and the files are looked for where they are written."""
+    grafana, written = SERVICES["grafana"], SERVICES["dashboards"]["command"][2]
+    told = set(grafana["environment"]) | set(re.findall(r"export (\w+)=", grafana["entrypoint"][-1]))
+    assert set(VARIABLES) <= told
+    assert grafana["environment"]["INFLUX_BUCKET"].removeprefix(Influx().bucket_prefix) in RETENTION_S
+    assert grafana["environment"]["INFLUX_ORGANISATION"] == SERVICES["influxdb"]["environment"]["DOCKER_INFLUXDB_INIT_ORG"] == Influx().organisation
+    assert grafana["environment"]["INFLUX_URL"] == OURS["sink"]["environment"]["ROUTECAST_INFLUX__URL"]
+    assert grafana["environment"]["GF_PATHS_PROVISIONING"] == f"{written}/provisioning"
+    read = re.search(r"cat (\S+)\)", grafana["entrypoint"][-1])
+    assert read is not None
+    assert read[1] == OURS["storage"]["environment"]["ROUTECAST_INFLUX__READ_TOKEN_FILE"]
+
+
+def test_influxdb_is_the_version_that_is_tested() -> None:
+    """In the container, and as it is built on this machine."""
+    assert SERVICES["influxdb"]["image"] == f"influxdb:{influxd.VERSION}"
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -141,12 +187,13 @@ def test_servers_are_watched(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
 
-def test_the_worker_is_healthy_once_it_says_it_is_ready() -> None:
-    """The file of its probe is the one it writes, in a place it may write to."""
-    worker = SERVICES["worker"]
-    file = worker["command"][worker["command"].index("--ready-file") + 1]
-    assert worker["healthcheck"]["test"][-1] == file
-    assert Path(file).parent.as_posix() in worker["tmpfs"]
+@pytest.mark.parametrize("name", ["worker", "sink"])
+def test_ours_are_healthy_once_they_say_they_are_ready(name: str) -> None:
+    """The file of the probe is the one that is written, in a place that may be written to."""
+    service = SERVICES[name]
+    file = service["command"][service["command"].index("--ready-file") + 1]
+    assert service["healthcheck"]["test"][-1] == file
+    assert Path(file).parent.as_posix() in service["tmpfs"]
 
 
 def test_everything_waits_for_what_it_needs() -> None:
@@ -156,17 +203,21 @@ def test_everything_waits_for_what_it_needs() -> None:
         "kafka": {},
         "topics": {"kafka": "service_healthy"},
         "worker": {"kafka": "service_healthy", "topics": "service_completed_successfully"},
+        "influxdb": {},
+        "storage": {"influxdb": "service_healthy"},
+        "sink": {"topics": "service_completed_successfully", "storage": "service_completed_successfully"},
+        "dashboards": {},
+        "grafana": {"storage": "service_completed_successfully", "dashboards": "service_completed_successfully"},
         "demo": {"worker": "service_healthy"},
     }
     awaited = {other for conditions in needs.values() for other, condition in conditions.items() if condition == "service_healthy"}
-    assert awaited == set(SERVERS)
+    assert awaited <= set(SERVERS)
 
 
 def test_everything_starts_again_but_what_runs_once() -> None:
     """And has time to stop in good order."""
-    assert {name: service["restart"] for name, service in SERVICES.items()} == {
-        "kafka": "unless-stopped", "topics": "no", "worker": "unless-stopped", "demo": "unless-stopped",
-    }  # fmt: skip
+    assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == set(ONCE)
+    assert {service["restart"] for name, service in SERVICES.items() if name not in ONCE} == {"unless-stopped"}
     assert [name for name, service in SERVICES.items() if service["restart"] != "no" and "stop_grace_period" not in service] == []
 
 
@@ -183,7 +234,24 @@ def test_there_is_traffic_only_where_it_is_asked_for() -> None:
 
 
 def test_there_is_no_secret_in_it() -> None:
-    """Neither a name of one nor a long random word."""
-    text = (ROOT / "docker-compose.yml").read_text()
-    assert re.findall(r"(?i)password|secret|token|api.?key|credential", text) == []
+    """Secrets are files that `make up` makes and git does not see; wherever one is named, it is by its path."""
+    secrets = {name: secret["file"].removeprefix("./") for name, secret in COMPOSE["secrets"].items()}
+    made = re.search(r"^SECRETS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert made is not None
+    assert set(made[1].split()) == set(secrets.values())
+    assert {Path(file).parent.as_posix() + "/" for file in secrets.values()} <= set((ROOT / ".gitignore").read_text().splitlines())
+    given = {f"/run/secrets/{secret}" for service in SERVICES.values() for secret in service.get("secrets", ())}
+    assert given == {f"/run/secrets/{name}" for name in secrets}
+    for service in SERVICES.values():
+        for key, value in service["environment"].items() if "environment" in service else ():
+            if re.search(r"(?i)password|token|secret|credential", key):
+                assert str(value).startswith(("/run/secrets/", "/var/lib/routecast/access/")), key
+    text = (ROOT / "docker-compose.yml").read_text() + (ROOT / ".env.example").read_text()
     assert re.findall(r"\b(?=\w*\d)(?=\w*[a-z])\w{20,}\b", text) == []
+
+
+def test_every_setting_of_the_example_is_one() -> None:
+    """What `.env.example` names, the file or Compose itself reads."""
+    named = re.findall(r"^# (\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    read = set(re.findall(r"\$\{(\w+):-", (ROOT / "docker-compose.yml").read_text()))
+    assert set(named) == read | {"COMPOSE_PROFILES"}
