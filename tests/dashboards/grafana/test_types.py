@@ -12,7 +12,7 @@ import pytest
 from routecast.dashboards.grafana.linting import panels
 from routecast.dashboards.grafana.shipped import dashboards
 
-PACKAGES = ("@grafana/schema@11.6.0", "typescript@5.9.3")
+PACKAGES = ("@grafana/schema@12.0.2", "typescript@5.9.3")
 KINDS = {"stat": "Stat", "timeseries": "TimeSeries", "state-timeline": "StateTimeline", "table": "Table", "heatmap": "Heatmap"}
 
 
@@ -24,7 +24,7 @@ def modules() -> Path:
             pytest.fail("npm must be installed under CI")
         pytest.skip("needs npm, to check panels against Grafana's own types: install Node.js")
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(home) / "routecast" / "grafana-schema-11.6.0"
+    folder = Path(home) / "routecast" / "grafana-schema-12.0.2"
     if not (folder / "node_modules" / ".package-lock.json").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), *PACKAGES], check=True, capture_output=True)
