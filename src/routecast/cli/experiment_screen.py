@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from routecast.analytics.experiments.verdict import change
@@ -35,13 +34,14 @@ def show_experiment(found: ExperimentReport, now_ms: float, chosen: Form) -> Non
     show_rows(_ARM_HEADS, [_arm_row(arm) for arm in found.arms], chosen)
     if found.comparisons:
         show("")
-        show_rows(("beside the control", "measure", "effect", "from", "to", "certain"), [_comparison_row(item) for item in found.comparisons], chosen)
+        show_rows(("beside the control", "measure", "effect", "from", "to", "finding"), [_comparison_row(item) for item in found.comparisons], chosen)
     if found.rails:
         show("")
         heads = ("guard rail", "arm", "harm", "for certain more than", "allowed")
         show_rows(heads, [(r.rail, r.arm, *(_part(r.rail, v) for v in (r.harm, r.low, r.limit))) for r in found.rails], chosen)
-    for line in _notes(found):
-        show(line)
+    ratio = found.sample_ratio
+    if ratio.tested:
+        show(f"\nsample ratio: {'as it should be' if ratio.ok else 'not as it should be'} (p = {ratio.p:.2g})")
 
 
 def _state(found: ExperimentReport, now_ms: float) -> str:
@@ -67,12 +67,3 @@ def _comparison_row(item: Comparison) -> tuple[str, ...]:
 
 def _part(measure: Measure | Rail, value: float | None) -> str:
     return "-" if value is None else change(measure, value)
-
-
-def _notes(found: ExperimentReport) -> Iterator[str]:
-    ratio = found.sample_ratio
-    if ratio.tested:
-        yield f"\nsample ratio: {'as it should be' if ratio.ok else 'not as it should be'} (p = {ratio.p:.2g})"
-    for arm in found.arms:
-        if arm.stopped_why:
-            yield f"{arm.name} was stopped by a guard rail: {line_of(arm.stopped_why)}"
