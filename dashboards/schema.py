@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
+from routecast.models import telemetry
+
 Kind = Literal["int", "float", "string"]
 Precision = Literal["ms", "ns"]
 Bucket = Literal["7d", "30d", "90d", "1y", "2y", "replay"]
@@ -27,7 +29,7 @@ UNKNOWN: Final = "unknown"
 FORBIDDEN: Final = frozenset({"bucket", "organization", "windowPeriod", "defaultBucket", "timeRangeStart", "timeRangeStop", "time"})
 """Names that Grafana or Flux take for something else."""
 
-BOUNDS_S: Final = tuple(round(0.01 * 2**power, 2) for power in range(14))
+BOUNDS_S: Final = telemetry.BOUNDS_S
 """Upper bounds of the bars of `latency_hist`, s: those of OpenTelemetry's durations of AI clients."""
 
 

@@ -61,7 +61,14 @@ class Sink:
         self._clock = clock
         self._ready = ready
         self._translator = Translator(config)
-        self._dead_letters = 0
+        self._session: _Session | None = None
+        self.dead_letters = 0
+        """What could not be stored, since the start."""
+
+    @property
+    def lag(self) -> dict[Topic, int]:
+        """Records that are on the log and not stored yet, by topic; nothing before the log was reached."""
+        return self._session.lag_by_topic if self._session else {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until the event is set; then what waits is stored, if that takes no longer than ten seconds."""
@@ -71,6 +78,7 @@ class Sink:
                 async with consumer(self._config.kafka, group=self._config.kafka.prefix + SINK) as client, producer(self._config) as out:
                     session = _Session(self._config, client)
                     await session.begin()
+                    self._session = session
                     reached = True
                     _log.info("storing in InfluxDB from %d partitions", len(session.next))
                     await self._serve(session, out, stop)
@@ -127,7 +135,7 @@ class Sink:
             batch.reach(TopicPartition(topic_name(self._config.kafka, topic), partition), record.offset, now_s)
 
     def _tell(self, session: _Session, batch: Batch) -> None:
-        point = self._vitals.point(session.lag, self._dead_letters)
+        point = self._vitals.point(session.lag, self.dead_letters)
         if point is not None:
             batch.add([self._translator.line(point)], self._clock.monotonic_s())
 
@@ -136,7 +144,7 @@ class Sink:
         rejected = await self._writer.store(batch.lines)
         dead = batch.dead + [(f"influx/{found.line.destination.bucket}/{found.line.measurement}: {found.reason}", found.line.text) for found in rejected]
         await asyncio.gather(*[await self._bury(out, reason, raw) for reason, raw in dead])
-        self._dead_letters += len(dead)
+        self.dead_letters += len(dead)
         if batch.next:
             await session.commit(batch.next)
 
@@ -194,4 +202,12 @@ class _Session:
     @property
     def lag(self) -> int:
         """Records that are on the log and not stored yet, as far as fetches have told."""
-        return sum(max(0, (self._client.highwater(place) or 0) - following) for place, following in self.next.items())
+        return sum(self.lag_by_topic.values())
+
+    @property
+    def lag_by_topic(self) -> dict[Topic, int]:
+        """The same, told apart."""
+        found = dict.fromkeys(self._topics.values(), 0)
+        for place, following in self.next.items():
+            found[self._topics[place.topic]] += max(0, (self._client.highwater(place) or 0) - following)
+        return found

@@ -10,17 +10,16 @@ from typing import Final
 
 import numpy as np
 
+from routecast.analytics.bars import BAR_OF, N_BARS
 from routecast.analytics.digits import six_digits
 from routecast.analytics.pane import MILLION
-from routecast.analytics.sketch import BUCKETS, Floats, bucket_of, decode_many, quantiles
+from routecast.analytics.sketch import BUCKETS, Floats, decode_many, quantiles
 from routecast.dashboards.line_protocol import Point
-from routecast.dashboards.schema import ALL, BOUNDS_S, LATENCY_HIST, PROVIDER_WINDOW, UNKNOWN
+from routecast.dashboards.schema import ALL, LATENCY_HIST, PROVIDER_WINDOW, UNKNOWN
 from routecast.models.metrics import Distribution, WindowRecord
 
 _US: Final = 1_000_000
 _QS: Final = (0.5, 0.9, 0.95, 0.99)
-_BAR_OF: Final = np.searchsorted([bucket_of(round(bound * _US)) for bound in BOUNDS_S], np.arange(BUCKETS))
-"""The bar of each bucket of a sketch; a bound within a bucket counts all of it, 1 % at most beyond."""
 
 
 def window_points(record: WindowRecord) -> list[Point]:
@@ -31,7 +30,7 @@ def window_points(record: WindowRecord) -> list[Point]:
     matrix[sketch, buckets] = counts
     points = [Point(PROVIDER_WINDOW, (*_labels(record), record.window), record.end_ms, _values(record, _quantiles_s(durations, quantiles(matrix, _QS))))]
     if record.kind != "provider":  # whose bars would stand where the system's do
-        bars = np.bincount(_BAR_OF, matrix[0], len(BOUNDS_S) + 1).astype(np.int64).tolist()
+        bars = np.bincount(BAR_OF, matrix[0], N_BARS).astype(np.int64).tolist()
         target, _, _, service, _ = _labels(record)
         points.append(Point(LATENCY_HIST, (target, service, record.window), record.end_ms, tuple(bars)))
     return points

@@ -61,6 +61,8 @@ class Writer:
         self.stored = 0
         self.rejected = 0
         self.requests = 0
+        self.put_off = 0
+        """Requests that were not answered or put off."""
         self.busy_s = 0.0
         """Time spent in requests."""
 
@@ -103,6 +105,7 @@ class Writer:
         self.busy_s += now_s - began_s
         self.requests += 1
         self.up = 0 < answer.status < 500 and answer.status != 429
+        self.put_off += not self.up
         if not self.up and now_s >= self._complained_s + _SILENT_S:
             self._complained_s = now_s
             _log.warning("InfluxDB does not store at present (%s), trying again: %s", answer.status or "no answer", answer.message[:200])

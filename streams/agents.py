@@ -23,9 +23,11 @@ from faust.types import TP
 from routecast.analytics.fold import Record as Row
 from routecast.models.config import Config, Kafka
 from routecast.streams.clock import Clock
+from routecast.streams.exposition import serving
 from routecast.streams.folding import Folding
 from routecast.streams.kafka import METADATA_MS, password, ssl_context, topic_name
 from routecast.streams.leading import Leading
+from routecast.streams.measures import Measures
 from routecast.streams.memory import Record
 from routecast.streams.notifying import Notifying
 from routecast.streams.posting import poster
@@ -41,6 +43,7 @@ _PACE_S = 0.1
 _SILENT_S = 2.0
 """How long a partition may be silent before somebody looks whether the log holds more."""
 _RETRY_S = 0.5
+_COUNT_S = 60.0
 _REQUEST_S = 90.0
 STALLED = 75
 """Exit code of a worker that stood still for too long."""
@@ -58,9 +61,10 @@ class Worker:
         config: targets, intervals and the log; the topics exist.
         clock: time of flushes and ticks.
         ready: called with True when all partitions of this worker can be folded, with False when that is over.
+        metrics: listens where what it tells of itself is asked for.
     """
 
-    def __init__(self, config: Config, clock: Clock, ready: Callable[[bool], None]) -> None:
+    def __init__(self, config: Config, clock: Clock, ready: Callable[[bool], None], metrics: socket.socket | None = None) -> None:
         settings = config.kafka
         self._settings = settings
         self._clock = clock
@@ -74,6 +78,8 @@ class Worker:
         self._table = self.app.Table("panes", key_type=bytes, value_type=bytes, changelog_topic=changelog)
         self.folding = Folding(clock, self._write, self._bury)
         self.leading = Leading(config, clock, self.name, self._still_alive)
+        self._measures = Measures(config, clock, self.folding, self.leading)
+        self._buried = 0
         self._seen_s = clock.monotonic_s()
         self._ready = False
         self._tell_ready = ready
@@ -87,10 +93,26 @@ class Worker:
         self.app.task(self._keep_time)
         self.app.task(self._flush_always)
         self.app.task(self._catch_up_always)
+        self._metrics = metrics
+        self.app.task(self._tell)
         url = webhook_url(config.alerts)
         if url is not None:
             notifying = Notifying(config, lambda: poster(url, config.alerts.timeout_ms), clock, random.Random())
             self.app.task(notifying.run)
+
+    async def _tell(self) -> None:
+        if self._metrics is None:
+            return
+        async with serving(self._metrics, lambda: self._measures.samples(self._ends(), self._buried), lambda: self._ready):
+            while not self.app.should_stop:
+                counted = self._measures.take()  # also while nobody asks
+                await asyncio.sleep(_COUNT_S if counted else _PACE_S)
+
+    def _ends(self) -> dict[int, int]:
+        """Of the owned partitions, where the log ends as far as fetches have told."""
+        events, consumer = topic_name(self._settings, EVENTS), self.app.consumer
+        found: dict[int, int | None] = {partition: consumer.highwater(TP(events, partition)) for partition in self.folding.owned}
+        return {partition: end for partition, end in found.items() if end is not None}
 
     async def _fold(self, stream: Any) -> None:
         async for event in stream.events():
@@ -201,6 +223,7 @@ class Worker:
             await client.force_metadata_update()
 
     def _bury(self, place: str, value: bytes, reason: str) -> None:
+        self._buried += 1
         self._dead.send_soon(key=f"{place}: {reason}"[:1000].encode(), value=value[:MOST_EVENT_BYTES], partition=0)
 
 

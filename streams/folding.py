@@ -76,6 +76,8 @@ class Folding:
         self._refresh_at_s: dict[int, float] = {}
         self.folded = 0
         """Events folded since the start, those read again included."""
+        self.bad = 0
+        """What could not be read, counted likewise."""
 
     def own(self, partitions: Iterable[int]) -> int:
         """Own exactly these partitions, none of them ready; the generation to recover with."""
@@ -153,11 +155,13 @@ class Folding:
         place = f"{EVENTS}/{fold.partition}/{record.offset}"
         if len(value) > MOST_RECORD_BYTES:
             fold.apply(record.offset, record.append_ms, [], 1)
+            self.bad += 1
             self._bury(place, value, f"record of {len(value)} bytes is larger than {MOST_RECORD_BYTES}")
             return
         events, bad = decode_events(value)
         fold.apply(record.offset, record.append_ms, events, len(bad))
         self.folded += len(events)
+        self.bad += len(bad)
         for item in bad:
             self._bury(place, item.raw, item.reason)
 
@@ -177,6 +181,11 @@ class Folding:
         closing = next(i for i, (key, _) in enumerate(rows) if key == totals_key(partition, 0))
         await self._write(partition, rows[:closing])
         await self._write(partition, rows[closing:])
+
+    @property
+    def reached(self) -> dict[int, int]:
+        """The last offset that is folded, of every partition that is ready."""
+        return {partition: fold.offset for partition, fold in self._folds.items()}
 
     @property
     def ready(self) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -237,6 +237,11 @@ class Leader:
         changes = [change for analyst in self._analysts.values() for change in analyst.changes.news]
         self._outlook.heed(changes)
         return [_insight(insight) for insight in (*self._insights.tick(now_ms, changes, period, self._states), *self._outlook.say())]
+
+    @property
+    def snapshots(self) -> Mapping[str, RoutingSnapshot]:
+        """The newest of each service."""
+        return self._snapshots
 
     def planning_input(self, service: str) -> PlanningInput | None:
         """What a plan of a service is made from, off this loop; None where there is nothing to plan. See `streams/planner.py`."""

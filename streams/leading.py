@@ -26,6 +26,7 @@ from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import Clock
 from routecast.streams.kafka import client_options, paced, topic_name
 from routecast.streams.leader import Leader, Message, trips_of, word_of
+from routecast.streams.measures import Timing
 from routecast.streams.memory import Record
 from routecast.streams.planner import Planner
 from routecast.streams.reading import PartitionReader, consumer, decoded, record_of
@@ -62,6 +63,12 @@ class Leading:
         self._task: asyncio.Task[None] | None = None
         self.term = -1
         """Of the current leadership; −1 while it does not lead."""
+        self.leader: Leader | None = None
+        """While it leads."""
+        self.ticks = Timing()
+        """How long each took, publishing included."""
+        self.buried = 0
+        """Records that it gave to the dead letters."""
 
     def begin(self) -> None:
         """Take over, unless it leads already."""
@@ -70,7 +77,7 @@ class Leading:
 
     async def end(self) -> None:
         """Give up leading."""
-        task, self._task, self.term = self._task, None, -1
+        task, self._task, self.term, self.leader = self._task, None, -1, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -81,7 +88,7 @@ class Leading:
                 await self._lead()
             except Exception:  # noqa: BLE001 - the log may be away for long, and nobody else will lead meanwhile
                 _log.warning("leading failed, starting anew", exc_info=True)
-                self.term = -1
+                self.term, self.leader = -1, None
                 await asyncio.sleep(_RETRY_S)
 
     async def _lead(self) -> None:
@@ -101,7 +108,7 @@ class Leading:
             merge = await session.merged(places)
             await session.log_configuration()
             self._alive()
-            session.leader = await self._claimed(session, merge, checkpoint)
+            self.leader = session.leader = await self._claimed(session, merge, checkpoint)
             for word in words:  # what is drained must be so in the first snapshot already
                 await session.hear(word)
             with closing(Planner(self._config, self._clock)) as session.planner:
@@ -157,6 +164,9 @@ class Leading:
             if said or now_ms >= next_ms or (rested and leader.urgent(now_ms)):
                 self._alive()
                 await session.tick(now_ms)
+                self.ticks.add(self._clock.monotonic_s() - now_s)
+                self.buried += session.buried
+                session.buried = 0
                 next_ms = (math.floor(now_ms / period_ms) + 1) * period_ms
                 fresh = False
                 rest.begin(now_s, self._clock.monotonic_s())
@@ -176,6 +186,8 @@ class _Session:
 
     leader: Leader
     planner: Planner
+    buried = 0
+    """Records given to the dead letters since somebody asked."""
     closed = 0
     """Partitions of the closed windows; a topic made for fewer windows has fewer."""
 
@@ -223,6 +235,7 @@ class _Session:
         return self.leader.heed(record.offset, record.append_ms, words)
 
     async def _bury(self, place: str, value: bytes | None, reason: str) -> None:
+        self.buried += 1
         await self.publish(Message(DEADLETTER, f"{place}: {reason}"[:1000].encode(), value or b""))
 
     async def tick(self, now_ms: float) -> None:

@@ -17,6 +17,7 @@ from routecast.models.errors import ConfigError
 from routecast.streams.access import NOTIFY, check_workers_group
 from routecast.streams.admin import create_topics
 from routecast.streams.clock import SystemClock
+from routecast.streams.exposition import Address
 
 _RESTART_S = 1.0
 _STOP_S = 20.0
@@ -70,10 +71,11 @@ def logging_configuration(level: str = "INFO") -> dict[str, Any]:
     }
 
 
-def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None = None) -> int:
+def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None = None, metrics: Address | None = None) -> int:
     """Be a worker until a signal comes; the exit code. Topics that are missing are made first; `ready_file` exists while it is ready.
 
-    Raises ConfigError where Faust is not installed or a webhook has no usable address, Unreachable, CheckFailed where topics are missing and cannot be made.
+    Raises ConfigError where Faust is not installed, a webhook has no usable address or `metrics` cannot be served, Unreachable,
+    CheckFailed where topics are missing and cannot be made.
     """
     try:
         from routecast.streams.agents import Runner, Worker  # noqa: PLC0415 - needs Faust, an extra
@@ -81,6 +83,7 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
         if error.name not in {"faust", "mode"}:
             raise
         raise ConfigError("a worker needs Faust, which is not installed: pip install 'routecast[streams]'") from None
+    listening = metrics.listening() if metrics is not None else None
     settings = logging_configuration(level)
     logging.config.dictConfig(settings)
     _mark(ready_file, ready=False)
@@ -92,7 +95,7 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
         _log.info("made topics %s", ", ".join(made))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    worker = Worker(config, SystemClock(), lambda ready: _mark(ready_file, ready=ready))
+    worker = Worker(config, SystemClock(), lambda ready: _mark(ready_file, ready=ready), listening)
     runner = Runner(worker, loop=loop, logging_config=settings, loglevel=level, quiet=True, redirect_stdouts=False)
     runner.spinner = None  # it writes control codes for terminals to stdout
     try:
@@ -109,10 +112,10 @@ def _mark(file: Path | None, *, ready: bool) -> None:
         file.unlink(missing_ok=True)
 
 
-def supervise(command: Sequence[str], workers: int, ready_file: Path | None = None) -> int:
+def supervise(command: Sequence[str], workers: int, ready_file: Path | None = None, first_port: int | None = None) -> int:
     """Keep so many processes of this command running until a signal comes; then stop them in good order. The exit code.
 
-    `ready_file` exists while all of them are ready; each has a file of its own beside it.
+    `ready_file` exists while all of them are ready; each has a file of its own beside it. Metrics of each are on a port of its own, from `first_port` on.
     """
     logging.config.dictConfig(logging_configuration())
     stopping = False
@@ -124,7 +127,7 @@ def supervise(command: Sequence[str], workers: int, ready_file: Path | None = No
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, stop)
     files = [ready_file.with_name(f"{ready_file.name}.{i}") for i in range(workers)] if ready_file is not None else []
-    commands = [[*command, *(["--ready-file", str(files[i])] if files else [])] for i in range(workers)]
+    commands = [[*command, *(["--ready-file", str(files[i])] if files else []), *_port(first_port, i)] for i in range(workers)]
     for file in [*files, ready_file]:
         _mark(file, ready=False)  # a supervisor that was killed leaves them behind
     running = [subprocess.Popen(command) for command in commands]  # noqa: S603 - this program again
@@ -141,6 +144,10 @@ def supervise(command: Sequence[str], workers: int, ready_file: Path | None = No
     for file in [*files, ready_file]:
         _mark(file, ready=False)
     return 0
+
+
+def _port(first: int | None, number: int) -> list[str]:
+    return [] if first is None else ["--metrics-port", str(first + number)]
 
 
 def _stop(running: Sequence[subprocess.Popen[bytes]]) -> None:

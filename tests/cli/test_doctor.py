@@ -435,7 +435,7 @@ def test_a_wrong_configuration_a_missing_webhook_and_exit_codes(setup: Setup, tm
 
     setup.write("[routing]\npolcy = 'weighted'\n")
     shown = doctor("--plain")
-    assert (shown.returncode, shown.stderr) == (3, "routecast: 1 of 19 findings are failures: mend them as listed, from the top\n")
+    assert (shown.returncode, shown.stderr) == (3, "routecast: 1 of 19 findings are failures: mend them from the top\n")
     line = f"configuration\tfailed\t{setup.file}: routing.polcy: no such key; did you mean 'policy'?\t"
     assert line in shown.stdout
     setup.write(f"[routing]\npolicy = 'weighted'\n[alerts]\nwebhook_file = '{tmp_path / 'hook'}'\n", bootstrap="127.0.0.1:1")

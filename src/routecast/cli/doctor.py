@@ -68,6 +68,5 @@ def _conclude(diagnosis: Diagnosis) -> None:
     failed = diagnosis.failed
     if failed:
         kinds = {"configuration": ConfigError, "unreachable": Unreachable}
-        raise kinds.get(failed[0].cause or "", CheckFailed)(
-            f"{len(failed)} of {len(diagnosis.checks)} findings are failures: mend them as listed, from the top"
-        )
+        kind = kinds.get(failed[0].cause or "", CheckFailed)
+        raise kind(f"{len(failed)} of {len(diagnosis.checks)} findings are failures: mend them from the top")
