@@ -26,6 +26,8 @@ from routecast.streams.clock import FixedClock
 from routecast.streams.configuration import load_config
 from routecast.testing import Fleet
 
+pytestmark = pytest.mark.alone  # the fleet keeps to real time
+
 ROOT = Path(__file__).parent.parent
 SHORT = ("--duration", "60", "--speed", "8")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

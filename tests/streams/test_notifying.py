@@ -221,6 +221,7 @@ def _with_webhook(config_file: Path, receiver: Receiver) -> None:
     config_file.write_text(f'{config_file.read_text()}\n[alerts]\nwebhook_file = "{secret}"\n')
 
 
+@pytest.mark.alone
 def test_a_worker_that_dies_before_it_notes_a_delivery_has_it_repeated(
     config: Config, config_file: Path, receiver: Receiver, run: Run, start_worker: Callable[..., Any], eventually: Callable[..., None]
 ) -> None:

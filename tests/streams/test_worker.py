@@ -17,6 +17,8 @@ from routecast.models.config import Kafka
 from routecast.streams.admin import topics
 from routecast.streams.worker import Seldom
 
+pytestmark = pytest.mark.alone  # it watches processes come and go
+
 Start = Callable[..., Any]
 Run = Callable[..., Any]
 Eventually = Callable[..., None]
