@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Final, get_args
 
 import numpy as np
@@ -80,23 +82,33 @@ def mean_of(
     alike = len(reward) > 0 and reward.min() == reward.max()
     unseen = 3.0 / effective_size(by.weights(logged, chances)) if alike and most == 1.0 else 0.0
 
-    def interval(terms: by.Terms, least: float = 0.0) -> Estimate:
+    def interval(terms: by.Terms, least: float = 0.0, cut: float = 0.0) -> Estimate:
         found = by_bootstrap(terms, logged.blocks, bootstrap) if bootstrap else by_influence(terms, logged.blocks)
-        return within_reason(found, least, most, unseen)
+        return within_reason(Estimate(value=found.value, low=found.low - cut, high=found.high + cut), least, most, unseen)
 
-    robust = by.doubly_robust(logged, chances, reward, predictions(logged, reward), clip)
+    def weighted(estimator: Callable[[float], by.Terms]) -> Estimate:
+        return interval(estimator(clip), cut=_cut(estimator, clip))
+
+    predicted = predictions(logged, reward)
+    robust = partial(by.doubly_robust, logged, chances, reward, predicted)
+    terms = robust(clip)
     return MetricEstimate(
-        metric=metric, unit=UNITS[metric], rows=len(logged), method="doubly_robust", value=interval(robust), logged=interval(by.on_policy(reward)),
-        difference=interval(by.Terms(robust.top - reward, robust.bottom), -most),
+        metric=metric, unit=UNITS[metric], rows=len(logged), method="doubly_robust", value=weighted(robust), logged=interval(by.on_policy(reward)),
+        difference=interval(by.Terms(terms.top - reward, terms.bottom), -most, _cut(robust, clip)),
         others={
-            "self_normalised": interval(by.self_normalised(logged, chances, reward, clip)),
-            "inverse_propensity": interval(by.inverse_propensity(logged, chances, reward, clip)),
+            "self_normalised": weighted(partial(by.self_normalised, logged, chances, reward)),
+            "inverse_propensity": weighted(partial(by.inverse_propensity, logged, chances, reward)),
         },
         naive={
             "matching_rows": by.matching_rows(logged, chances, reward).value,
             "target_means": by.target_means(logged, chances, reward).value,
         },
     )  # fmt: skip
+
+
+def _cut(estimator: Callable[[float], by.Terms], clip: float) -> float:
+    """What clipping changes of an estimate: it may be off by that on top of chance, so intervals are widened by it."""
+    return abs(estimator(clip).value - estimator(math.inf).value)
 
 
 def p95_of(logged: Logged, chances: Floats, times: Floats, clip: float = by.CLIP) -> MetricEstimate:

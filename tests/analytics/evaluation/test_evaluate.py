@@ -6,9 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from routecast.analytics.evaluation.estimators import Terms, doubly_robust
 from routecast.analytics.evaluation.evaluate import UNKNOWABLE, evaluate
 from routecast.analytics.evaluation.logged import Floats, Logged
-from routecast.analytics.evaluation.policies import uniform
+from routecast.analytics.evaluation.outcome_model import predictions
+from routecast.analytics.evaluation.policies import static, uniform
+from routecast.analytics.evaluation.support import Bounds
+from routecast.analytics.evaluation.uncertainty import by_influence
 from routecast.models.errors import CheckFailed
 from routecast.models.evaluation import Evaluation
 
@@ -72,6 +76,24 @@ def test_intervals_can_be_drawn(drawn: Draw) -> None:
     assert one == again
     found = [e.metrics[0].value.high - e.metrics[0].value.low for e in (one, other)]
     assert found[0] == pytest.approx(found[1], rel=0.15)
+
+
+def test_what_clipping_takes_away_counts_as_uncertainty(drawn: Draw) -> None:
+    """With weights cut far too low, the interval still reaches the estimate that they would have given."""
+    logged = _log(drawn, 20_000)
+    whole, cut = (
+        evaluate(logged, "the slowest", static({"t0": 1.0, "t3": 9.0}), clip=clip, bounds=Bounds(clipped=1.0)).of("time_to_success_s") for clip in (20.0, 6.0)
+    )
+    assert whole is not None
+    assert cut is not None
+    for one, other in ((cut.value, whole.value), (cut.others["inverse_propensity"], whole.others["inverse_propensity"])):
+        assert one.low <= other.value <= one.high
+    assert cut.others["inverse_propensity"].value < 0.8 * whole.others["inverse_propensity"].value
+    assert cut.difference is not None
+    times = logged.rewards["time_to_success_s"]
+    terms = doubly_robust(logged, static({"t0": 1.0, "t3": 9.0})(logged), times, predictions(logged, times), 6.0)
+    by_chance = by_influence(Terms(terms.top - times, terms.bottom), logged.blocks)
+    assert cut.difference.high - by_chance.high == pytest.approx(abs(cut.value.value - whole.value.value))
 
 
 @pytest.mark.parametrize(

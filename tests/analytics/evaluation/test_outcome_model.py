@@ -53,6 +53,12 @@ def test_what_is_not_known_of_a_request_is_a_kind_of_its_own() -> None:
     assert len({*kinds.tolist()}) >= 3
 
 
+def test_every_feature_cuts() -> None:
+    """Two features of two values each make four kinds."""
+    context = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 100)
+    assert len({*kinds_of(context, 400, 1).tolist()}) == 4
+
+
 def test_without_context_there_is_one_kind() -> None:
     """Means by target remain."""
     assert set(kinds_of(np.empty((10, 0)), 10, 3).tolist()) == {0}
