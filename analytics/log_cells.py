@@ -99,12 +99,12 @@ def _zone(name: str) -> tzinfo:
 
 def _time(form: str, zone: tzinfo, cell: Any) -> float:
     if form in _EPOCHS:
-        return _number(_EPOCHS[form], EpochMs, cell)
+        return float(_number(_EPOCHS[form], EpochMs, cell))
     try:
         found = datetime.fromisoformat(str(cell)) if form == "iso8601" else datetime.strptime(str(cell), form)  # noqa: DTZ007 - the zone follows
     except ValueError:
         raise ValueError(f"is no time of the form {form}") from None
-    return _checked(found.replace(tzinfo=found.tzinfo or zone).timestamp() * 1000.0, EpochMs)
+    return float(_checked(found.replace(tzinfo=found.tzinfo or zone).timestamp() * 1000.0, EpochMs))
 
 
 def _number(scale: float, kind: Any, cell: Any) -> Any:

@@ -76,7 +76,8 @@ class RequestLog:
                 column = self._fields[name].column or ""
                 self.troubles.note(line, column, str(error), at(row, column) if column else self._fields[name].value)
                 if name in _NEEDED:
-                    return self._skip()
+                    self.skipped += 1
+                    return None
                 wrong += 1
         made = self._made(line, found)
         if made is not None:
@@ -87,9 +88,6 @@ class RequestLog:
     def lost(self, line: int, reason: str, text: object) -> None:
         """Note a line that could not even be read."""
         self.troubles.note(line, "", reason, text)
-        self._skip()
-
-    def _skip(self) -> None:
         self.skipped += 1
 
     def _made(self, line: int, found: dict[str, Any]) -> Attempt | None:
@@ -97,14 +95,14 @@ class RequestLog:
         status: int | None = found.get("http_status")
         verdict = None if status is None else _verdict(status)
         outcome: Outcome | None = found.get("outcome") or (verdict.outcome if verdict else None)
-        for missing, what in ((found.get("target"), "target"), (times, "time"), (outcome, "outcome")):
-            if missing is None:
-                return self.lost(line, f"no {what}", "")
-        if times is None or outcome is None:
+        if found.get("target") is None or times is None or outcome is None:
+            missing = "target" if found.get("target") is None else "time" if times is None else "outcome"
+            self.lost(line, f"no {missing}", "")
             return None
         started_ms, duration_ms = times
         if not 0 <= duration_ms <= _LONGEST_MS:
-            return self.lost(line, "ends before it begins, or more than a day later", f"{duration_ms:.0f} ms")
+            self.lost(line, "ends before it begins, or more than a day later", f"{duration_ms:.0f} ms")
+            return None
         labels = {name: found.get(name) or "" for name in ("provider", "model", "service", "region", "caller_region", "emitter")}
         common: dict[str, Any] = {"request_id": found.get("request_id") or f"{line}", "target": found["target"], "attempt": found.get("attempt") or 1, **labels}
         started = Started(

@@ -219,6 +219,11 @@ class Recording:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._zip.close()
 
+    @property
+    def seal(self) -> str:
+        """What tells this recording from every other: the digest it was sealed with."""
+        return self._zip.comment.removeprefix(_SEAL).decode(errors="replace")
+
     def check(self) -> None:
         """Read the whole file and compare it with its seal. Raises CheckFailed where a single bit differs."""
         seal = self._zip.comment

@@ -211,9 +211,9 @@ class Count:
             self._progress(self.events, at_ms)
 
 
-def replay(recording: Recording, progress: Progress) -> Replayed:
-    """Fold all events of a recording; what they add up to."""
-    base = base_rows(recording)
+def replay(recording: Recording, progress: Progress, within: Range = EVERYTHING) -> Replayed:
+    """Fold the events of a recording, or of a range of it; what they add up to."""
+    base = base_rows(recording) if within.begin is None else {}
     before, after = Merge(), Merge()
     count = Count(progress)
     for partition in sorted({*base, *recording.partitions(EVENTS)}):
@@ -221,7 +221,7 @@ def replay(recording: Recording, progress: Progress) -> Replayed:
         for key in sorted(rows, key=closing_last):
             before.add(key, rows[key])
             after.add(key, rows[key])
-        for key, value in PartitionReplay(recording, partition, rows, count).advance(math.inf):
+        for key, value in PartitionReplay(recording, partition, rows, count, within).advance(math.inf):
             after.add(key, value)
     old, new = before.target_totals(), after.target_totals()
     targets = tuple(_target(difference(totals, old.get(name))) for name, totals in new.items())

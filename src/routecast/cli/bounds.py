@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from routecast.streams.recorded_range import Bound
+    from routecast.streams.recorded_range import Bound, Range
 
 BOUND = "TIME|P:OFFSET,…"
 
@@ -29,3 +29,10 @@ def bound_of(text: str | None) -> Bound:
             "or an offset of each partition (0:1200,1:1180)"
         ) from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000.0
+
+
+def range_of(begin: str | None, end: str | None) -> Range:
+    """Both of them. Raises ConfigError."""
+    from routecast.streams.recorded_range import Range  # noqa: PLC0415 - slow to import
+
+    return Range(bound_of(begin), bound_of(end))

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from routecast.models.mapping import LogMapping
 
 
-_NAMED = 20
-
-
 def import_log(
     log: Annotated[Path | None, typer.Argument(metavar="LOG", help="A CSV file with a heading, or JSON lines; .gz is unpacked.")] = None,
     *,
@@ -67,9 +64,8 @@ def _mapping(file: Path) -> LogMapping:
 
 
 def _print(found: Imported) -> None:
-    show(
-        f"{found.requests:,} of {found.lines:,} lines became attempts at {len(found.targets):,} targets, {moment(found.first_ms)} to {moment(found.last_ms)} UTC"
-    )
+    span = f"{moment(found.first_ms)} to {moment(found.last_ms)} UTC"
+    show(f"{found.requests:,} of {found.lines:,} lines became attempts at {len(found.targets):,} targets, {span}")
     show(f"{found.events:,} events in {found.out!r}")
     if found.unused:
         show(f"columns that the mapping does not name: {', '.join(found.unused)}")

@@ -8,23 +8,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routecast.cli.kafka import Json, Plain
+from routecast.cli.bounds import BOUND, range_of
+from routecast.cli.kafka import File, Json, Plain
 from routecast.cli.progress import Progress, moment
 from routecast.cli.render import complain, form, show, show_json, show_rows
+from routecast.cli.replay_play import Asked, play, print_all
 
 if TYPE_CHECKING:
     from routecast.models.replay import ReplayReport, Verified
+    from routecast.streams.recorded_range import Range
 
 
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `routecast record` wrote.")],
     *,
     verify: Annotated[bool, typer.Option("--verify", help="Compute every snapshot and checkpoint again and compare; exit code 5 at a difference.")] = False,
+    influx: Annotated[bool, typer.Option("--influx", help="Store in InfluxDB's bucket `replay` what the pipeline makes of it.")] = False,
+    lines: Annotated[Path | None, typer.Option(help="Write the same to this file, as line protocol.")] = None,
+    print_events: Annotated[bool, typer.Option("--print", help="Print the events, a line of JSON each.")] = False,
+    run: Annotated[str | None, typer.Option(help="Tag `run` of what is stored; the name of the file by default.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Recorded seconds a second; as fast as possible by default.")] = None,
+    begin: Annotated[str | None, typer.Option("--from", metavar=BOUND, help="Only events that were appended from then on.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar=BOUND, help="Only events that were appended before.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Keeps how far --influx or --lines are; the next one with the same file goes on there.")] = None,
+    config: File = None,
     json: Json = False,
     plain: Plain = False,
 ) -> None:
-    """Fold a recording again and say what was in it; with --verify, prove that the published snapshots follow from it."""
-    report = _replayed(file, verify=verify)
+    """Fold a recording again and say what was in it; prove that the published snapshots follow from it; or play it to where others look."""
+    within = range_of(begin, end)
+    if sum((verify, influx, lines is not None, print_events)) > 1:
+        raise typer.BadParameter("give one of --verify, --influx, --lines, --print")
+    if influx or lines is not None:
+        play(Asked(file, within, lines, run or file.stem, speed, checkpoint, config), json=json)
+        return
+    if print_events:
+        print_all(file, within, speed)
+        return
+    if verify and (begin or end):
+        raise typer.BadParameter("--verify takes the whole recording, not --from and --to")
+    report = _replayed(file, within, verify=verify)
     if report.verified is not None:
         for term, reason in report.verified.unverified.items():
             complain(f"term {term} was not verified: {reason}")
@@ -34,7 +57,7 @@ def replay(
         _print(report, plain=plain)
 
 
-def _replayed(file: Path, *, verify: bool) -> ReplayReport:
+def _replayed(file: Path, within: Range, *, verify: bool) -> ReplayReport:
     from routecast.models.replay import ReplayReport  # noqa: PLC0415 - numpy and the analysts are slow to import
     from routecast.streams.recording import Recording  # noqa: PLC0415
     from routecast.streams.replay import replay as fold  # noqa: PLC0415
@@ -46,7 +69,7 @@ def _replayed(file: Path, *, verify: bool) -> ReplayReport:
         if verify:
             recording.check()
         with Progress("folding", manifest.events) as progress:
-            found = fold(recording, progress.tell)
+            found = fold(recording, progress.tell, within)
         took_s = time.perf_counter() - began_s
         if verify:
             with Progress("verifying", manifest.events) as progress:
