@@ -17,7 +17,10 @@ _RIPE: Final = "2m"
 """What is to wake somebody must have lasted for as long, but for quality, whose windows are long enough."""
 _STALE_PERIODS: Final = 10.0
 """Age of a snapshot from which on routers go by their own measurements."""
-_SUBJECT: Final = f'{{{{ if eq $$labels.target "{ALL}" }}}}{{{{ if eq $$labels.service "{ALL}" }}}}system{{{{ else }}}}{{{{ $$labels.service }}}}{{{{ end }}}}{{{{ else }}}}{{{{ $$labels.target }}}}{{{{ end }}}}'  # noqa: E501 - one template
+_TOTAL: Final = f'{{{{ if eq $$labels.service "{ALL}" }}}}system{{{{ else }}}}{{{{ $$labels.service }}}}{{{{ end }}}}'
+_SUBJECT: Final = f'{{{{ if eq $$labels.target "{ALL}" }}}}{_TOTAL}{{{{ else }}}}{{{{ $$labels.target }}}}{{{{ end }}}}'
+"""A label's dollars are doubled: single ones are variables of the environment. Those of annotations are left alone."""
+_HOW_MUCH: Final = '{{ $labels.target }}{{ with $labels.service }} of {{ . }}{{ end }}: {{ printf "%.2g" $values.B.Value }} × its limit'
 _PANELS: Final[dict[AlertKind, str]] = {kind: "routecast-target" if kind != "throughput" else "routecast-overview" for kind in get_args(AlertKind)}
 
 
@@ -38,7 +41,7 @@ def _rule(queries: RuleQueries, kind: AlertKind, severity: Severity) -> dict[str
     name = kind.replace("_", " ")
     labels = {"kind": kind, "severity": severity, "subject": _SUBJECT}
     told = {
-        "summary": f'{name} of {{{{ $labels.target }}}} ({{{{ $labels.service }}}}): {{{{ printf "%.2g" $values.B.Value }}}} × its limit',
+        "summary": f"{name} of {_HOW_MUCH}",
         "description": f"The same limits as those of `routecast alerts`, severity {severity}; {ALL} is a whole service, or the system.",
         "runbook": f"docs/runbook.md, Alerts, {kind}",
     }
@@ -61,6 +64,7 @@ def _silent(config: Config) -> dict[str, Any]:
         "runbook": "docs/runbook.md",
     }
     return _provisioned("pipeline-silent", "pipeline silent", query, 300, "Alerting") | {
+        "execErrState": "Alerting",
         "for": "0s", "labels": {"kind": "pipeline", "severity": "critical", "subject": "pipeline"}, "annotations": told,
         "dashboardUid": "routecast-pipeline", "panelId": 2,
     }  # fmt: skip

@@ -38,6 +38,9 @@ def board(uid: str, title: str, about: str, sections: Sequence[tuple[str, Panels
     plain: dict[str, Any] = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     for number, panel in enumerate(plain["panels"], 1):
         panel["id"] = number
+        for link in panel.get("fieldConfig", {}).get("defaults", {}).get("links", ()):
+            for name in link.keys() - {"title", "url"}:  # the builders take links of panels for those of dashboards
+                del link[name]
     for variable in plain["templating"]["list"]:
         _trim(variable)
     for shown in (*plain["annotations"]["list"], *plain["links"]):

@@ -81,7 +81,7 @@ def _targets() -> Panels:
             {"share": "percentunit", "reliability": "percentunit", "failed": "percentunit", "cost_s": "s", "score": "none"},
             sort="failed",
             colours={"state": STATES},
-            names={"cost_s": "cost of a success", "in_flight": "in flight", "failed": "failed"},
+            names={"cost_s": "cost of a success", "in_flight": "in flight"},
         ),
         series(
             "Traffic share",

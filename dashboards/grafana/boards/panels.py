@@ -22,6 +22,8 @@ POINTS: Final = 1000
 STATES: Final = {"ok": "green", "degraded": "yellow", "recovering": "blue", "rate_limited": "orange", "open": "red", "drained": "purple", "unknown": "text"}
 SEVERITIES: Final = {"critical": "red", "high": "orange", "medium": "yellow", "low": "blue", "info": "text"}
 
+_FURTHER: Final = "This target"
+
 Marks = Sequence[tuple[float, str]]
 """Colours from a value on; below the first one green."""
 Built = TypeVar("Built", bound=Any)
@@ -106,7 +108,7 @@ def rows(
         panel.override_by_name(column, [_property("mappings", [_mapped(mapped)]), _property("custom.cellOptions", {"type": "color-text"})])
     for column, name in (names or {}).items():
         panel.override_by_name(column, [_property("displayName", name)])
-    panel.override_by_name("target", [_property("links", [_to_target("${__value.raw}").build()])])
+    panel.override_by_name("target", [_property("links", [{"title": _FURTHER, "url": _target_url("${__value.raw}")}])])
     return panel.sort_by([make.TableSortByFieldState().display_name(sort).desc(True)]) if sort else panel
 
 
@@ -163,6 +165,10 @@ def _legend() -> make.VizLegendOptions:
 
 
 def _to_target(name: str) -> making.DashboardLink:
+    return making.DashboardLink(_FURTHER).url(_target_url(name))
+
+
+def _target_url(name: str) -> str:
     """One click further: the same time, the same choices, this target."""
     kept = "${__url_time_range}&${datasource:queryparam}&${service:queryparam}&${window:queryparam}"
-    return making.DashboardLink("This target").url(f"/d/routecast-target?{kept}&var-target={name}")
+    return f"/d/routecast-target?{kept}&var-target={name}"

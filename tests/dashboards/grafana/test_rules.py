@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routecast.analytics.insights.rules import KINDS
@@ -97,6 +97,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(value=st.dictionaries(st.from_regex(r"k[a-z]{1,8}", fullmatch=True), PLAIN, max_size=5))
 def test_yaml_reads_what_was_written(value: dict[str, Any]) -> None:
     """Whatever plain data it is; keys are words of ours."""

@@ -32,7 +32,7 @@ def modules() -> Path:
 
 
 PREAMBLE = """
-import type { Dashboard, Panel } from '@grafana/schema';
+import type { Dashboard, FieldConfig, Panel } from '@grafana/schema';
 type Plain<T> = T extends string ? `${T}` : T extends (infer U)[] ? Plain<U>[] : T extends object ? { [K in keyof T]: Plain<T[K]> } : T;
 type Shell = Omit<Panel, 'fieldConfig' | 'options' | 'targets'>;
 // @ts-expect-error - the check can fail: there is no such option
@@ -55,7 +55,9 @@ def _program(boards: dict[str, dict[str, Any]]) -> str:
             shell = {key: value for key, value in panel.items() if key not in {"options", "fieldConfig", "targets"}}
             lines.append(f"export const panel{name}: Plain<Shell> = {json.dumps(shell)};")
             lines.append(f"export const options{name}: Partial<Plain<{kind}.Options>> = {json.dumps(panel['options'])};")
-            custom = panel["fieldConfig"]["defaults"].get("custom")
+            defaults = dict(panel["fieldConfig"]["defaults"])
+            custom = defaults.pop("custom", None)
+            lines.append(f"export const defaults{name}: Plain<FieldConfig> = {json.dumps(defaults)};")
             if custom:
                 lines.append(f"export const fields{name}: Partial<Plain<{kind}.FieldConfig>> = {json.dumps(custom)};")
     return "\n".join(lines)
