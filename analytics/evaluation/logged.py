@@ -23,7 +23,7 @@ NO_VERSION = -1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Logged:
-    """Decisions of one service that drew, one a row. Memory: 9 bytes × rows × targets, and as much again during an evaluation.
+    """Decisions of one service that drew, one a row. Memory: a byte × rows × targets, during an evaluation some 25 more.
 
     Raises CheckFailed where the arrays do not fit together, a propensity is outside (0, 1], a choice was not allowed, or a reward is infinite.
     """
