@@ -13,6 +13,8 @@ RUN: Final = "run"
 _BY_NAME: Final = {measurement.name: measurement for measurement in MEASUREMENTS}
 _TAGS: Final = frozenset(tag for measurement in MEASUREMENTS for tag in measurement.tag_names) | {RUN}
 _FIELDS: Final = frozenset(field for measurement in MEASUREMENTS for field in measurement.field_names)
+_SIDED: Final = re.compile(r"(\w+)_[a-z]")
+"""A column after a join: its name, and which side it comes from."""
 _STAGE: Final = re.compile(r"\|>\s*(\w+)\s*\(([^|]*)")
 _SELECTORS: Final = frozenset({"max", "min", "last", "first"})
 _FEW: Final = _SELECTORS | {"sum", "mean", "count", "reduce", "top", "bottom", "limit"}
@@ -51,9 +53,10 @@ def _unknown_names(query: str) -> Iterator[Wrong]:
     for field in re.findall(r'r\._field == "([^"]*)"', query):
         if field not in fields:
             yield Wrong("field", f"{' and '.join(sorted(set(named)))} have no field {field!r}", mend)
-    made = set(re.findall(r"(\w+):", query)) | set(re.findall(r'"(\w+)"', query)) | {"n", "bad", "total"}
+    made = set(re.findall(r"(\w+):", query)) | set(re.findall(r'"(\w+)"', query))
     for name in sorted(set(re.findall(r"\br\.([a-z]\w*)", query))):
-        if name not in fields | tags | made and not re.fullmatch(r".*_[lstuy]", name):
+        side = _SIDED.fullmatch(name) if "join(" in query else None
+        if not {name, side[1] if side else name} & (fields | tags | made):
             where = "another measurement" if name in _FIELDS | _TAGS else "no measurement"
             yield Wrong("tag", f"{name!r} is a tag or field of {where}", mend)
 

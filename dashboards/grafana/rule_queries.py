@@ -8,6 +8,7 @@ and times themselves: alert rules know neither variables nor the range of a pane
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,6 +16,7 @@ from statistics import NormalDist
 from typing import Final
 
 from routecast.analytics.insights.rules import DAY_MS, HOUR_MS, MINUTE_MS, Rule, rules_of
+from routecast.dashboards.line_protocol import safe_tag
 from routecast.dashboards.schema import ALL, BOUNDS_S, LATENCY_HIST, PROVIDER_STATE, PROVIDER_WINDOW, bar
 from routecast.dashboards.scores import CODES
 from routecast.models.config import Config
@@ -228,7 +230,11 @@ def _mean_times(rule: Limits) -> str:
 
 def _by_service(values: Mapping[str, str]) -> str:
     """An expression that is the value of the row's service."""
-    own = "".join(f'if r.service == "{service}" then {value} else ' for service, value in values.items() if service and value != values[""])
+    own = "".join(
+        f"if r.service == {json.dumps(safe_tag(service), ensure_ascii=False)} then {value} else "
+        for service, value in values.items()
+        if service and value != values[""]
+    )
     return f"({own}{values['']})" if own else values[""]
 
 
