@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-experiments study-ope dashboards pictures docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-experiments study-ope study-backtest dashboards pictures docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -65,6 +65,9 @@ study-incidents: $(READY) ## the troubles of the demonstration over ten seeds: w
 
 study-trend: $(READY) ## trends right and false over noise and autocorrelation, beside two other rules, seconds
 	$(BIN)/python benchmarks/study_trend.py $(ARGS)
+
+study-backtest: $(READY) ## all policies on real traces by backtests, and what is foretold from a recording beside what comes, 20 minutes; needs ROUTECAST_TRACES
+	$(BIN)/python benchmarks/study_backtest.py $(ARGS)
 
 study-alerts: $(READY) ## months with incidents and blips: pages, missed, false, delays, beside fixed thresholds, 10 minutes; ARGS="--seeds 1"
 	$(BIN)/python benchmarks/study_alerts.py $(ARGS)

@@ -84,6 +84,8 @@ def fitted(traffic: RecordedTraffic, configs: Mapping[str, TargetConfig]) -> Fit
     answers = int((attempts.end == OK).sum())
     if answers < LEAST_REQUESTS:
         raise CheckFailed(f"{answers} answered requests are too few to fit targets, {LEAST_REQUESTS} are needed: record for longer")
+    if not attempts.first.any():
+        raise CheckFailed("no first attempt of a request is recorded: nothing tells when requests arrived, record from their beginning on")
     found: list[Fitted] = []
     unknown: list[str] = []
     ends = attempts.end.copy()

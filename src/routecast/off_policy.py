@@ -29,7 +29,7 @@ from routecast.streams.verification import Verification
 
 Snapshots = Mapping[tuple[int, int], RoutingSnapshot]
 
-_BY_LOAD = "it goes by what each router has in flight, which is not logged: only the simulation can tell"
+_NOT_LOGGED = "it goes by what is not logged, such as each router's requests in flight: only the simulation can tell"
 _WORDS: Mapping[Method, str] = {"doubly_robust": "doubly robust", "self_normalised": "self-normalised", "inverse_propensity": "inverse propensity"}
 
 
@@ -72,7 +72,7 @@ def _rows(candidate: Candidate, logged: Logged, snapshots: Snapshots, service: s
         return _as_logged(candidate.name, logged)
     policy = _policy(candidate, snapshots, service, configuration)
     if policy is None:
-        return (_refused(candidate.name, _BY_LOAD),)
+        return (_refused(candidate.name, _NOT_LOGGED),)
     evaluation = evaluate(logged, candidate.name, policy)
     found = evaluation.of("time_to_success_s")
     if found is None:
