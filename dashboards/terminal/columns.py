@@ -120,11 +120,13 @@ class Fitted(NamedTuple):
 def fit(board: Board, width: int) -> list[Fitted]:
     """The columns that fit, in their order; what is left over goes to names of targets and to sparklines."""
     useless = _useless(board)
-    kept, left = [column for column in COLUMNS if column.rank == 0], width - sum(column.width + _GAP for column in COLUMNS if column.rank == 0) + _GAP
-    for column in sorted((column for column in COLUMNS if column.rank), key=lambda column: column.rank):
-        if column.width + _GAP <= left and column.head not in useless:
-            kept.append(column)
-            left -= column.width + _GAP
+    ranked = sorted((column for column in COLUMNS if column.head not in useless), key=lambda column: column.rank)
+    kept, left = list[Column](), width + _GAP
+    for column in ranked:
+        if column.rank and column.width + _GAP > left:
+            break
+        kept.append(column)
+        left -= column.width + _GAP
     more = {_TARGET: min(max(0, left), max(0, _longest(board.targets) - kept[0].width))}
     more[_SPARK] = min(max(0, left - more[_TARGET]), _WIDEST_SPARK - 8)
     return [Fitted(column, column.width + more.get(column.head, 0)) for column in COLUMNS if column in kept]

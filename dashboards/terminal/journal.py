@@ -30,6 +30,8 @@ KEPT: Final = 500
 _CLAIM: Final = b'"type":"claim"'
 _TOLD: Final = ("alert", "change", "recommendation")
 _FAILING: Final = {"open", "recovering"}
+_LEAST_SHARE: Final = 0.02
+"""Of an equal share: routers draw no usable target less often, as `analytics.candidates` has it."""
 _SAME_TRIP_MS: Final = 10_000.0
 """Routers that trip over the same thing within this time are one line."""
 
@@ -155,7 +157,8 @@ def shares(snapshot: RoutingSnapshot) -> dict[str, float]:
     """What routers send to each target, 0..1, as far as a snapshot tells: nothing to what is closed off, unless that were more than half."""
     closed = [entry for entry in snapshot.targets if entry.state == "open" or (entry.state == "recovering" and entry.ramp <= 0)]
     panic = 2 * len(closed) > len(snapshot.targets)
-    planned = {entry.id: entry.share * entry.ramp if entry.state in USABLE and entry.headroom > 0 else 0.0 for entry in snapshot.targets}
+    least = _LEAST_SHARE / max(1, len(snapshot.targets))
+    planned = {entry.id: max(entry.share, least) * entry.ramp if entry.state in USABLE and entry.headroom > 0 else 0.0 for entry in snapshot.targets}
     if panic:
         planned |= {entry.id: entry.share for entry in closed}
     total = sum(planned.values())

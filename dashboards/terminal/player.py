@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from routecast.dashboards.terminal.source import Frame
@@ -51,22 +52,23 @@ class Player:
         self._goal_ms = film.first_ms + from_ms if from_ms > 0 else -math.inf
         self._at_ms = film.first_ms
         self._since_s = clock.monotonic_s()
+        self._due_ms: float | None = None
+        """Of the frame that waits for its time; None while it is being made, which stops the film's clock."""
         self._steps = 0
         self._rewind = False
         self._changed = asyncio.Event()
 
     def now_ms(self) -> float:
         """Where it is."""
-        if self.paused or self.ended or self._at_ms < self._goal_ms:
+        if self.paused or self._due_ms is None:
             return self._at_ms
-        return self._at_ms + max(0.0, self._clock.monotonic_s() - self._since_s) * 1000.0 * self.speed
+        return min(self._due_ms, self._at_ms + max(0.0, self._clock.monotonic_s() - self._since_s) * 1000.0 * self.speed)
 
     @property
     def position(self) -> str:
         """Speed and place, for people."""
         place = f"{_minutes(self.now_ms() - self._film.first_ms)} of {_minutes(self._film.last_ms - self._film.first_ms)}"
-        seeking = self._at_ms < self._goal_ms and not self.ended
-        return f"{'seeking' if seeking else 'ended' if self.ended else 'paused' if self.paused else f'×{self.speed:g}'} {place}"
+        return f"{'ended' if self.ended else 'seeking' if self._seeking else 'paused' if self.paused else f'×{self.speed:g}'} {place}"
 
     def pause(self) -> None:
         """Stand still, or go on."""
@@ -86,11 +88,15 @@ class Player:
         self.speed = SPEEDS[min(len(SPEEDS) - 1, max(0, near + by))]
 
     def seek(self, by_ms: float) -> None:
-        """Forwards, or back: then the film is made again from its beginning."""
-        at_ms = min(max(self.now_ms() + by_ms, self._film.first_ms), self._film.last_ms)
-        self._rewind = self._rewind or by_ms < 0
-        self._goal_ms = at_ms
+        """Forwards, or back: then the film is made again from its beginning. Several in a row add up."""
+        from_ms = self._goal_ms if self._seeking else self.now_ms()
+        self._goal_ms = min(max(from_ms + by_ms, self._film.first_ms), self._film.last_ms)
+        self._rewind = self._rewind or self._goal_ms < self.now_ms() or (self.ended and by_ms < 0)
         self._changed.set()
+
+    @property
+    def _seeking(self) -> bool:
+        return self._goal_ms > -math.inf
 
     def _stand(self, at_ms: float) -> None:
         """Reckon from here and now on."""
@@ -101,7 +107,7 @@ class Player:
         """The frames when it is their time; after the last one it waits for a seek."""
         while True:
             self._rewind = self.ended = False
-            film, fresh = self._film.open(), True
+            film, fresh, self._at_ms = self._film.open(), True, self._film.first_ms
             try:
                 while not self._rewind and (frame := await _made(film)) is not None:
                     await self._wait(frame.at_ms)
@@ -109,28 +115,27 @@ class Player:
                         yield frame._replace(fresh=fresh)
                         fresh = False
             except RoutecastError as error:
+                self.ended = True
                 yield Frame(self._at_ms, (), str(error))
             finally:
                 await asyncio.to_thread(film.close)
-            self.ended = not self._rewind
+            if not self._rewind:
+                self.ended, self._goal_ms = True, -math.inf
             while not self._rewind:
                 self._changed.clear()
                 await self._changed.wait()
 
     async def _wait(self, at_ms: float) -> None:
         """Until this moment of the film, at once where it lies before the goal of a seek."""
-        while not self._rewind and at_ms > self._goal_ms:
-            if self._steps:
-                self._steps -= 1
-                break
-            left_s = math.inf if self.paused else (at_ms - self.now_ms()) / 1000.0 / self.speed
-            if left_s <= 0:
-                break
+        if self._seeking and at_ms > self._goal_ms:
+            self._at_ms, self._since_s, self._goal_ms = self._goal_ms, self._clock.monotonic_s(), -math.inf
+        self._due_ms = at_ms
+        while not (self._rewind or self._seeking or self._steps) and at_ms > self.now_ms():
+            left_s = None if self.paused else (at_ms - self.now_ms()) / 1000.0 / self.speed
             self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), None if left_s == math.inf else left_s)
-            except TimeoutError:
-                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left_s)
+        self._due_ms, self._steps = None, max(0, self._steps - 1)
         if not self._rewind:
             self._at_ms, self._since_s = at_ms, self._clock.monotonic_s()
 
