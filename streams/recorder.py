@@ -86,7 +86,7 @@ class Recorder:
 
     async def begin(self) -> None:
         """Find where to begin and write the base. Raises CheckFailed where there is no such place."""
-        places = await _States.of(self._read)
+        places = await States.of(self._read)
         chosen = places.choose(self._begin)
         for record in places.configurations(chosen):
             self._add(STATE, 0, record)
@@ -159,7 +159,7 @@ class Recorder:
         return ROUND_S
 
 
-class _States(NamedTuple):
+class States(NamedTuple):
     """Where what is in the topic `state`; values of configurations alone, which are few."""
 
     checkpoints: list[tuple[int, float]]
@@ -167,7 +167,8 @@ class _States(NamedTuple):
     others: list[Record]
 
     @classmethod
-    async def of(cls, read: Reader) -> _States:
+    async def of(cls, read: Reader) -> States:
+        """Read the topic."""
         states = cls([], [])
         if await read.partitions(STATE):
             async for record in read.stretch(STATE, 0, 0, (await read.ends(STATE, [0]))[0]):

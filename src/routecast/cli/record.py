@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
+from routecast.cli.bounds import BOUND, range_of
 from routecast.cli.kafka import File, Json, Plain, Url, ask, configured
 from routecast.cli.progress import Progress, moment
 from routecast.cli.render import form, show, show_json, show_rows
@@ -16,8 +17,11 @@ from routecast.cli.render import form, show, show_json, show_rows
 if TYPE_CHECKING:
     from routecast.models.config import Kafka
     from routecast.models.manifest import Manifest
+    from routecast.streams.reading import PartitionReader
+    from routecast.streams.recorded_range import Range
     from routecast.streams.recorder import Recorder
 
+Begin = Literal["newest", "oldest", "beginning"]
 _LOOK_S = 0.2
 
 
@@ -25,9 +29,16 @@ def record(
     *,
     out: Annotated[Path, typer.Option(help="The file to write; it must not exist.")],
     begin: Annotated[
-        Literal["newest", "oldest", "beginning"],
-        typer.Option("--from", help="The newest checkpoint, the oldest one that can be verified (nine minutes ago), or the oldest event on the log."),
+        str,
+        typer.Option(
+            "--from",
+            metavar=f"newest|oldest|beginning|{BOUND}",
+            help="The newest checkpoint, the oldest one that can be verified (nine minutes ago), the oldest event on the log; or a time or offsets.",
+        ),
     ] = "newest",
+    end: Annotated[
+        str | None, typer.Option("--to", metavar=BOUND, help="With a time or offsets: only what was appended before, as far as it is there.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="Stop after so many seconds; at Ctrl-C or SIGTERM by default.")] = None,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop at what is on the log now.")] = False,
     config: File = None,
@@ -37,24 +48,46 @@ def record(
 ) -> None:
     """Record events, ticks, operators' words, checkpoints and configurations until Ctrl-C; the file is complete whenever it is stopped."""
     loaded = configured(config, kafka)
-    limit_s = 0.0 if until_end else seconds
-    manifest = ask(loaded.kafka, _record(loaded.kafka, out, begin, limit_s), within_s=None)
+    if begin in get_args(Begin) and end is None:
+        work = _record(loaded.kafka, out, cast("Begin", begin), 0.0 if until_end else seconds)
+    elif begin in {"newest", "oldest"} or seconds is not None or until_end:
+        raise typer.BadParameter("--to and a time or offsets in --from take a stretch of what is on the log: not with newest, oldest, --for or --until-end")
+    else:
+        work = _record_range(loaded.kafka, out, range_of(None if begin == "beginning" else begin, end))
+    manifest = ask(loaded.kafka, work, within_s=None)
     if json:
         show_json(manifest)
     else:
         _print(manifest, out, plain=plain)
 
 
-async def _record(settings: Kafka, out: Path, begin: Literal["newest", "oldest", "beginning"], limit_s: float | None) -> Manifest:
-    from routecast.models.errors import CheckFailed  # noqa: PLC0415 - slow to import
+async def _record_range(settings: Kafka, out: Path, within: Range) -> Manifest:
+    from routecast.streams.range_recorder import record_range  # noqa: PLC0415 - slow to import
     from routecast.streams.reading import reader  # noqa: PLC0415
-    from routecast.streams.recorder import Recorder  # noqa: PLC0415
     from routecast.streams.recording import RecordingWriter  # noqa: PLC0415
-    from routecast.streams.topics import EVENTS  # noqa: PLC0415
 
     async with reader(settings) as read:
-        if not await read.partitions(EVENTS):
-            raise CheckFailed(f"there is no topic {settings.prefix + EVENTS!r} at {settings.bootstrap}: check kafka.prefix, or `routecast topics create`")
+        await _check(read, settings)
+        with RecordingWriter(out, settings.prefix) as writer, Progress("recording") as progress:
+            await record_range(read, writer, within, progress.tell)
+    return writer.close()
+
+
+async def _check(read: PartitionReader, settings: Kafka) -> None:
+    from routecast.models.errors import CheckFailed  # noqa: PLC0415 - slow to import
+    from routecast.streams.topics import EVENTS  # noqa: PLC0415
+
+    if not await read.partitions(EVENTS):
+        raise CheckFailed(f"there is no topic {settings.prefix + EVENTS!r} at {settings.bootstrap}: check kafka.prefix, or `routecast topics create`")
+
+
+async def _record(settings: Kafka, out: Path, begin: Begin, limit_s: float | None) -> Manifest:
+    from routecast.streams.reading import reader  # noqa: PLC0415 - slow to import
+    from routecast.streams.recorder import Recorder  # noqa: PLC0415
+    from routecast.streams.recording import RecordingWriter  # noqa: PLC0415
+
+    async with reader(settings) as read:
+        await _check(read, settings)
         with RecordingWriter(out, settings.prefix) as writer, Progress("recording") as progress:
             recorder = Recorder(read, writer, begin)
             telling = asyncio.create_task(_tell(recorder, progress))
