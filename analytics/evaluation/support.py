@@ -35,13 +35,17 @@ class Bounds(NamedTuple):
     """How far from 1 the mean weight may be beyond its interval."""
 
 
+BOUNDS = Bounds()
+"""Those of the documentation."""
+
+
 def effective_size(w: Floats) -> float:
     """(Σw)² ÷ Σw²: so many requests of the policy's own would tell as much (Kish 1965). 0 without weight."""
     squares = float(w @ w)
     return float(w.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
-def support(logged: Logged, policy: Floats, clip: float, bounds: Bounds = Bounds()) -> Support:  # noqa: B008 - a tuple does not change
+def support(logged: Logged, policy: Floats, clip: float, bounds: Bounds = BOUNDS) -> Support:
     """What the log holds of what the policy would choose; `logged` must have rows."""
     w = weights(logged, policy)
     counts = np.bincount(logged.chosen, minlength=len(logged.targets))
@@ -60,7 +64,7 @@ def support(logged: Logged, policy: Floats, clip: float, bounds: Bounds = Bounds
     )
 
 
-def refusal(found: Support, bounds: Bounds = Bounds()) -> str:  # noqa: B008 - the same
+def refusal(found: Support, bounds: Bounds = BOUNDS) -> str:
     """Why the log cannot carry an estimate, and what would help; empty where it can."""
     return next(_reasons(found, bounds), "")
 
