@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from routecast.dashboards import doctor_influx as influx
+from routecast.dashboards.doctor_grafana import grafana
 from routecast.models.config import Config
 from routecast.streams import doctor_kafka as kafka
 from routecast.streams import doctor_leader as leader
@@ -26,14 +27,16 @@ CONCERNS: Final[Mapping[Role, frozenset[str]]] = {
     "sink": frozenset({"round trip", "topics", "access", "influx", "sink token", "sink"}),
     "operator": frozenset({
         "round trip", "topics", "access", "leader", "versions", "workers", "clocks", "events", "targets", "dead letters", "webhook", "influx",
-        "sink token", "readers token", "sink",
+        "sink token", "readers token", "sink", "grafana",
     }),
 }  # fmt: skip
 """Beside what concerns everybody; without a role everything is looked at, as for an operator."""
 _EVERYBODY: Final = frozenset({"packages", "configuration", "broker", "listeners"})
 
 
-def checks(role: Role | None, file: Path | None, environ: Mapping[str, str], url: str | None, clock: Clock) -> list[Check]:
+def checks(
+    role: Role | None, file: Path | None, environ: Mapping[str, str], url: str | None, clock: Clock, *, exported: Path | None = None,
+) -> list[Check]:  # fmt: skip
     """What to look at for this role.
 
     Args:
@@ -42,6 +45,7 @@ def checks(role: Role | None, file: Path | None, environ: Mapping[str, str], url
         environ: variables on top of it.
         url: `kafka://…` in place of its brokers.
         clock: of this machine.
+        exported: a folder of dashboards for Grafana; None: there is nothing to look at.
     """
     read = machine.Configured(file, environ, lambda config: addressed(config, url))
 
@@ -71,6 +75,8 @@ def checks(role: Role | None, file: Path | None, environ: Mapping[str, str], url
         ("readers token", on_influx, lambda c: influx.readers_token(c.influx)),
         ("sink", on_broker, lambda c: influx.sink(c, role, clock)),
     ]
+    if exported is not None:
+        asked.append(("grafana", ("configuration",), lambda _: grafana(exported)))
     concerning = _EVERYBODY | CONCERNS[role or "operator"]
     first = [Check("packages", packages), Check("configuration", read.check)]
     return first + [Check(name, configured(ask), needs) for name, needs, ask in asked if name in concerning]

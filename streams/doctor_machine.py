@@ -20,7 +20,7 @@ from routecast.streams.webhook import webhook_url
 _NAME: Final = re.compile(r"^([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*([^;]*)")
 _EXTRA: Final = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 _OLDEST: Final = (3, 11)
-_NEEDED: Final[Mapping[str, str]] = {"worker": "streams", "sink": "dashboards"}
+_NEEDED: Final[Mapping[str, str]] = {"worker": "streams"}
 """By role, the extra without which it does not run."""
 _CORRECT: Final = "routecast config check  # once it is written so; docs/configuration.md has every key"
 _TELLING: Final = ("aiokafka", "faust-streaming", "influxdb-client", "numpy", "pydantic")

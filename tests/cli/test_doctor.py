@@ -106,24 +106,28 @@ class Setup:
         login = {"bootstrap": self.kafka.bootstrap, "prefix": self.kafka.prefix} | keys
         self.file.write_text(f"{TARGETS}{INTERVALS}[kafka]\n" + "".join(f'{key} = "{value}"\n' for key, value in login.items()) + more)
 
-    def examined(self, role: Role | None = None, clock: Any = None, url: str | None = None) -> dict[str, list[Checked]]:
-        """What the doctor finds, by check."""
+    def examined(self, *names: str, role: Role | None = None, clock: Any = None) -> dict[str, list[Checked]]:
+        """What these checks find and those they need, by name; all of them where none is named."""
         used = clock or SystemClock()
-        found = asyncio.run(asyncio.wait_for(examine(checks(role, self.file, {}, url, used), used, 20.0), 100))
-        typed, by_check = Typed(str(self.file), url), dict[str, list[Checked]]()
+        asked = checks(role, self.file, {}, None, used)
+        needed = set(names or [check.name for check in asked])
+        for check in reversed(asked):
+            needed |= set(check.needs) if check.name in needed else set()
+        found = asyncio.run(asyncio.wait_for(examine([check for check in asked if check.name in needed], used, 20.0), 100))
+        typed, by_check = Typed(str(self.file), None), dict[str, list[Checked]]()
         for item in found:
             by_check.setdefault(item.check, []).append(item.model_copy(update={"fix": typed(item.fix)}))
         return by_check
 
     def bad(self, check: str, role: Role | None = None, status: str = "failed") -> list[Checked]:
         """What a check finds wrong; it must be something."""
-        found = self.examined(role)[check]
+        found = self.examined(check, role=role)[check]
         assert {item.status for item in found} == {status}, found
         return found
 
     def well(self, check: str, role: Role | None = None) -> bool:
         """Whether a check finds nothing wrong."""
-        return {item.status for item in self.examined(role)[check]} == {"ok"}
+        return {item.status for item in self.examined(check, role=role)[check]} == {"ok"}
 
     def type(self, fix: str) -> str:
         """Type what the doctor has printed; what it printed. Kafka's tools are run by their classes, with an administrator's login."""
@@ -248,8 +252,8 @@ def test_a_login_that_may_too_little_is_told_what_an_administrator_has_to_allow(
     for item in found:
         setup.type(item.fix)
     assert setup.well("access", "router")
-    assert setup.examined()["access"][0].detail == "this login may do what these roles need: router"
-    assert [item.status for item in setup.examined("router")["topics"]] == ["skipped"]  # settings are an operator's to look at
+    assert setup.examined("access")["access"][0].detail == "this login may do what these roles need: router"
+    assert [item.status for item in setup.examined("topics", role="router")["topics"]] == ["skipped"]  # settings are an operator's to look at
 
 
 def test_a_broker_that_advertises_an_address_that_leads_nowhere_is_found(setup: Setup, cluster: Cluster) -> None:
@@ -277,7 +281,7 @@ def test_workers_leaders_clocks_events_and_targets(setup: Setup, eventually: Cal
     assert found["leader"][0].fix == found["workers"][0].fix == f"routecast worker --config {setup.file}"
     first = setup.begin(found["workers"][0].fix)
     eventually(lambda: setup.well("leader") and setup.well("workers") and setup.well("versions"))
-    late = setup.examined(clock=Ahead())
+    late = setup.examined("clocks", clock=Ahead())
     assert (late["leader"][0].status, late["clocks"][0].status) == ("ok", "failed")
     assert late["clocks"][0].detail == "the clock of this machine is 5 min ahead of that of the brokers"
     assert (late["clocks"][0].fix, setup.well("clocks")) == ("timedatectl set-ntp true", True)
@@ -301,7 +305,7 @@ def _events(setup: Setup, eventually: Callable[..., None]) -> None:
     eventually(lambda: "outcome" in setup.bad("dead letters", status="warning")[0].detail)
     assert "host-7-bad" in setup.type(events[0].fix)
     assert "outcome" in setup.type(setup.bad("dead letters", status="warning")[0].fix)
-    eventually(lambda: len(setup.examined()["targets"]) == 2)
+    eventually(lambda: len(setup.examined("targets")["targets"]) == 2)
     targets = setup.bad("targets", status="warning")
     assert [item.detail for item in targets] == [
         "target 'zz' had 1 requests and is not configured: nobody is routed to it", "1 of 2 configured targets never had a request: b",
@@ -325,7 +329,7 @@ def test_what_is_wrong_with_influxdb_is_mended_from_the_top(setup: Setup, influx
         setup.write("[influx]\n" + "".join(f'{key} = "{value}"\n' for key, value in keys.items()))
 
     write("http://127.0.0.1:1")
-    assert setup.examined()["influx"][0].status == "skipped"  # nobody uses it
+    assert setup.examined("influx")["influx"][0].status == "skipped"  # nobody uses it
     away = setup.bad("influx", "sink")[0]
     assert (away.cause, away.fix) == ("unreachable", "check influx.url, and that it runs")
     write(influx.url)
@@ -415,7 +419,7 @@ def test_a_sink_that_never_ran_is_found_and_started(setup: Setup, influx: Server
     (tmp_path / "admin").write_text(influx.token)
     setup.type(f"routecast influx init --save --config {setup.file}")
     try:
-        assert setup.examined()["sink"][0].status == "skipped"
+        assert setup.examined("sink")["sink"][0].status == "skipped"
         setup.say(encode_events([Marker(at_ms=time.time() * 1000.0, emitter="host", title="release")]))
         never = setup.bad("sink", "sink")[0]
         assert (never.detail, never.fix) == ("no sink has ever stored anything", f"routecast sink --config {setup.file}")
@@ -447,6 +451,13 @@ def test_a_wrong_configuration_a_missing_webhook_and_exit_codes(setup: Setup, tm
     setup.write(f"[alerts]\nwebhook_file = '{tmp_path / 'hook'}'\n")
     asyncio.run(create_topics(setup.kafka))
     assert doctor("--role", "worker").returncode == 0
+    setup.type(f"routecast grafana export {tmp_path / 'grafana'} --config {setup.file}")
+    board = next((tmp_path / "grafana" / "dashboards").glob("*.json"))
+    board.write_text(board.read_text().replace('"editable": false', '"editable": true', 1))
+    flaw = next(item for item in json.loads(doctor("--grafana", str(tmp_path / "grafana"), "--json").stdout)["checks"] if item["check"] == "grafana")
+    assert (flaw["status"], board.name in flaw["detail"]) == ("failed", True)
+    setup.type(flaw["fix"])
+    assert json.loads(doctor("--grafana", str(tmp_path / "grafana"), "--json").stdout)["checks"][-1]["status"] == "ok"
     table = doctor()
     assert table.returncode == 5
     assert "failed   leader" in table.stdout

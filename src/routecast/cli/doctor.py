@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -23,6 +24,7 @@ def doctor(
         Literal["emitter", "router", "worker", "sink", "operator"] | None,
         typer.Option(help="Check what this kind of program needs, with its login; everything by default."),
     ] = None,
+    grafana: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at dashboards and rules that were exported to this folder.")] = None,
     deadline: Annotated[float, typer.Option(min=0.1, max=600, help="Longest time for one check, seconds.")] = 10.0,
     config: File = None,
     kafka: Url = None,
@@ -37,7 +39,7 @@ def doctor(
 
     quiet()
     clock, typed = SystemClock(), Typed(str(config) if config else None, kafka)
-    found = asyncio.run(examine(checks(role, config, os.environ, kafka, clock), clock, deadline))
+    found = asyncio.run(examine(checks(role, config, os.environ, kafka, clock, exported=grafana), clock, deadline))
     diagnosis = Diagnosis(role=role, checks=tuple(item.model_copy(update={"detail": typed(item.detail), "fix": typed(item.fix)}) for item in found))
     if json:
         show_json(diagnosis)
