@@ -16,13 +16,13 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from routecast.models.config import Config
-from routecast.models.events import Completed, Event, Started, encode_events
+from routecast.models.events import Completed, Event, Started, decode_events, encode_events
 from routecast.streams.admin import create_topics
 from routecast.streams.clock import SystemClock
 from routecast.streams.kafka import client_options, topic_name
 from routecast.streams.memory import Record
 from routecast.streams.published import newest
-from routecast.streams.recording import RecordingWriter
+from routecast.streams.recording import Recording, RecordingWriter
 
 Command = Callable[..., Any]
 Run = Callable[..., Any]
@@ -41,15 +41,16 @@ def replay(environ: dict[str, str]) -> Callable[..., Ran]:
 
 
 @contextmanager
-def _traffic(config: Config) -> Generator[list[int]]:
-    """Requests on all partitions while it lasts; afterwards, how many events were confirmed."""
+def _traffic(config: Config, speed: float = 1.0) -> Generator[list[int]]:
+    """Requests on all partitions while it lasts; afterwards, how many events were confirmed. Event time passes faster, up to now and beyond."""
     stop, sent = threading.Event(), [0]
 
     async def send() -> None:
         luck, clock = random.Random(1), SystemClock()
+        began_ms = clock.now_ms()
         async with AIOKafkaProducer(**client_options(config.kafka)) as client:
             while not stop.is_set():
-                now_ms, target = clock.now_ms(), luck.choice("abc")
+                now_ms, target = began_ms - (speed - 1.0) * 10_000.0 + (clock.now_ms() - began_ms) * speed, luck.choice("abc")
                 common: dict[str, Any] = {"request_id": f"{luck.random()}", "target": target, "service": "mail" if target == "c" else "chat"}
                 duration_ms = luck.lognormvariate(4, 1)
                 ended: dict[str, Any] = {"started_at_ms": now_ms - duration_ms, "duration_ms": duration_ms, "outcome": luck.choice(["ok", "ok", "ok", "error"])}
@@ -73,7 +74,7 @@ def test_a_recording_through_the_death_of_the_leader_is_verified(
     run: Run, eventually: Command, tmp_path: Path,
 ) -> None:  # fmt: skip
     """Two workers, one killed, a drain in between: every snapshot of both leaders follows from the file, byte for byte."""
-    file, whole = tmp_path / "incident.rec", tmp_path / "whole.rec"
+    file, whole, part = (tmp_path / f"{name}.rec" for name in ("incident", "whole", "part"))
 
     def term() -> int:
         return max((snapshot.term for snapshot in run(newest(config)).snapshots.values()), default=-1)
@@ -110,6 +111,37 @@ def test_a_recording_through_the_death_of_the_leader_is_verified(
     assert found["events"] == sent[0]
     assert found["verified"]["unverified"] == {}
     assert "are equal, byte for byte" in replay(str(whole), "--verify").stdout
+
+    until_ms = sum(stretch_ms(whole)) / 2
+    assert routecast("record", "--out", str(part), "--from", "beginning", "--to", f"{until_ms:.0f}").returncode == 0
+    with Recording(whole) as one, Recording(part) as other:
+        for partition in range(4):
+            assert list(other.records("events", partition)) == [record for record in one.records("events", partition) if record.append_ms < int(until_ms)]
+    assert replay(str(part)).returncode == 0
+
+
+def stretch_ms(file: Path) -> tuple[float, float]:
+    """When the first and the last event of a recording were appended."""
+    with Recording(file) as recording:
+        return recording.manifest.first_ms, recording.manifest.last_ms
+
+
+def test_a_recording_of_more_than_a_minute_with_plans_is_verified(
+    routecast: Command, replay: Callable[..., Ran], config: Config, config_file: Path, start_worker: Command, eventually: Command, tmp_path: Path
+) -> None:
+    """Of event time, which passes ten times faster here: what leaders plan in other processes meanwhile stands in nobody's way."""
+    config_file.write_text(config_file.read_text().replace("[intervals]", "[intervals]\nanalysis_ms = 1000"))
+    start_worker(config_file).wait_for("leading with term")
+    with _traffic(config, speed=10.0):
+        eventually(lambda: '"now_per_min"' in routecast("insights", "--kind", "capacity", "--json").stdout)
+    file = tmp_path / "long.rec"
+    assert routecast("record", "--out", str(file), "--from", "beginning", "--until-end").returncode == 0
+    shown = replay(str(file), "--verify", "--json")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert json.loads(shown.stdout)["verified"]["unverified"] == {}
+    with Recording(file) as recording:
+        times = [event.at_ms for p in range(4) for record in recording.records("events", p) for event in decode_events(record.value or b"")[0]]
+    assert max(times) - min(times) >= 60_000
 
 
 def test_a_recording_for_some_seconds_is_complete(routecast: Command, replay: Callable[..., Ran], config: Config, run: Run, tmp_path: Path) -> None:
