@@ -88,7 +88,7 @@ study-experiments: $(READY) ## false verdicts, power and stopping times of exper
 	$(BIN)/python benchmarks/study_experiments.py $(ARGS)
 
 pictures: $(READY) ## the pictures of the documentation, computed anew, a minute
-	cd benchmarks && ../$(BIN)/python pictures.py
+	cd benchmarks && ../$(BIN)/python pictures.py && ../$(BIN)/python pictures_terminal.py
 
 docs: $(READY) ## the documentation as a site in build/docs
 	$(BIN)/mkdocs build --quiet --strict --site-dir build/docs

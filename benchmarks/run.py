@@ -20,10 +20,12 @@ import kafka_trips
 import limits
 import peers
 import planning
+import replay
 import sink
 import sketch
 import startup
 import study_worlds
+import terminal
 import windows
 
 SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
@@ -48,7 +50,9 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "overflow": calling.overflow,
     "capacity": capacity.rows,
     "planning": planning.rows,
+    "replay": replay.rows,
     "sink": sink.rows,
+    "top": terminal.rows,
     "sketch": lambda: [core.Row(*row) for row in sketch.rows()],
 }
 
