@@ -89,7 +89,7 @@ def test_a_part_of_it_as_text_or_json(routecast: Command, say: Command, make_ale
     assert (found["alerts"], len(found["trends"]), found["capacity"]) == ([], 2, [])
     assert routecast("insights", "--service", "mial").stderr == "routecast: no service 'mial': the configuration has chat, mail\n"
     wrong = routecast("insights", "--kind", "weather")
-    assert (wrong.returncode, wrong.stderr) == (2, "routecast: no kind 'weather': there are alert, change, trend, recommendation, capacity\n")
+    assert (wrong.returncode, wrong.stderr) == (2, "routecast: no kind 'weather': there are alert, change, trend, recommendation, capacity, experiment\n")
 
 
 def test_nothing_at_all_is_said_in_words(routecast: Command, say: Command) -> None:

@@ -100,4 +100,4 @@ def test_the_candidates_of_a_class_are_kept_but_not_for_ever(make_router: MakeRo
     router = make_router()
     for i in range(2000):
         router.choose(Requirements(max_cost_usd=1.0 + i))
-    assert len(router._present.classes) <= 512
+    assert len(router._ways.present.classes) <= 512
