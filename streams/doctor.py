@@ -91,7 +91,7 @@ async def _asked(check: Check, deadline_s: float) -> Sequence[Finding]:
     try:
         async with asyncio.timeout(deadline_s):
             return await check.ask()
-    except (Skipped, RoutecastError, KafkaError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - what one check cannot cope with must not hide what the others find
         return _raised(error, deadline_s)
 
 
@@ -106,7 +106,8 @@ def _raised(error: Exception, deadline_s: float) -> list[Finding]:
         return [Finding("skipped", f"this login may not look at that ({refusal}): an operator's may")]
     if isinstance(error, RoutecastError):
         return [failure(error)]
-    return [Finding("failed", f"{type(error).__name__}: {error}", "see the log of the server", "unreachable")]
+    cause: Cause = "unreachable" if isinstance(error, KafkaError | OSError) else "check"
+    return [Finding("failed", f"{type(error).__name__}: {error}", "see that it is what it should be, and its log", cause)]
 
 
 def failure(error: RoutecastError) -> Finding:

@@ -61,7 +61,8 @@ def test_what_needs_a_failure_is_skipped_and_names_the_first_of_them(run: Run) -
     [
         (ConfigError("x = 'y' cannot be used: write z"), ("failed", "x = 'y' cannot be used", "write z", "configuration")),
         (CheckFailed("it differs: mend it"), ("failed", "it differs", "mend it", "check")),
-        (OSError("gone"), ("failed", "OSError: gone", "see the log of the server", "unreachable")),
+        (OSError("gone"), ("failed", "OSError: gone", "see that it is what it should be, and its log", "unreachable")),
+        (KeyError("brokers"), ("failed", "KeyError: 'brokers'", "see that it is what it should be, and its log", "check")),
         (_refused(), ("skipped", "this login may not look at that ([Error 29] TopicAuthorizationFailedError: x): an operator's may", "", None)),
         (CheckFailed("plain"), ("failed", "plain", "", "check")),
     ],
