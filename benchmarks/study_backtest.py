@@ -142,6 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--policies", nargs="+", default=list(POLICIES), help="default: %(default)s")
     parser.add_argument("--requests", type=int, help="of every trace at most, the first (default: 6,000 azure, 4,000 mooncake, all servegen)")
     parser.add_argument("--worlds", type=int, default=2, help="recordings from which the others are foretold; 0: none (default: %(default)s)")
+    parser.add_argument("--recorded", nargs="+", default=["performance"], help="policies under which they are made (default: %(default)s)")
     parser.add_argument("--duration", type=float, default=420.0, help="seconds of each (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     options = parser.parse_args(argv)
@@ -151,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"\n{table(answers)}", flush=True)
     rows: list[Foretold] = []
     for world in range(options.worlds):
-        for recorded in ("performance", "random"):
+        for recorded in options.recorded:
             rows += foretell(recorded, [recorded, *(policy for policy in options.policies if policy != recorded)], options.seed + world, options.duration, 2)
             print(f"\rforetold {len(rows)}", end="", file=sys.stderr, flush=True)
     if rows:

@@ -99,7 +99,7 @@ def play(
 
 
 class _Attempt(Generic[Handle]):
-    __slots__ = ("begun_ms", "call", "handle", "outcome", "request", "target", "timer", "tried")
+    __slots__ = ("begun_ms", "call", "handle", "request", "target", "timer", "tried")
 
     def __init__(self, request: int, target: int, tried: tuple[int, ...], begun_ms: float, handle: Handle) -> None:
         self.request, self.target, self.tried, self.begun_ms, self.handle = request, target, tried, begun_ms, handle

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from functools import partial
 
 from routecast.analytics.backtest.scene import SceneTarget
-from routecast.analytics.backtest.spells import Spell
+from routecast.analytics.backtest.spells import OUTAGE, Spell
 from routecast.analytics.contended import Contended
 from routecast.analytics.servers import Call, Done, Queueing, Server
 from routecast.analytics.simulator import EventQueue
-from routecast.analytics.virtual_target import WELL, Condition, RequestLimit
+from routecast.analytics.virtual_target import RequestLimit
 from routecast.models.events import Outcome
 
 _NO_HEADERS: Mapping[str, str] = {}
 
 
 class SimulatedTarget:
-    """What the requests of a scene call; meets the protocol of a trial's targets.
+    """What the requests of a scene call.
 
     Args:
         queue: virtual time; it stands at the arrival of the first request.
@@ -62,20 +62,9 @@ class SimulatedTarget:
             self._refuse_ratio = 0.0
 
     @property
-    def condition(self) -> Condition:
-        """What is the matter with it now."""
-        if self.server.slowdown == 1.0 and not self._fail_ratio:
-            return WELL
-        return Condition(slowdown=self.server.slowdown, fail_ratio=self._fail_ratio)
-
-    @condition.setter
-    def condition(self, condition: Condition) -> None:
-        self.server.slowdown, self._fail_ratio = condition.slowdown, condition.fail_ratio
-
-    @property
     def available(self) -> bool:
         """Whether a call made now is likely to succeed: its failures and refusals are few and its limit has room."""
-        return self._fail_ratio < 0.5 and self._refuse_ratio < 0.5 and (self._limit is None or self._limit.remaining > 0)
+        return max(self._fail_ratio, self._refuse_ratio) < OUTAGE and (self._limit is None or self._limit.remaining > 0)
 
     def submit(self, request: int, done: Done) -> Call:
         """Begin a call for the request of this number; `done` gets its outcome, once, from the queue."""

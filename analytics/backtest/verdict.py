@@ -56,5 +56,5 @@ def _words(it: Difference) -> str:
 def _seconds(found: Estimate | None) -> str:
     if found is None:
         return "unknown time"
-    interval = "" if found.low == found.high else f" ({found.low / 1000:.2f}–{found.high / 1000:.2f})"
-    return f"{found.value / 1000:.2f} s{interval}"
+    interval = "" if found.low == found.high else f" ({found.low / 1000:.3g}–{found.high / 1000:.3g})"
+    return f"{found.value / 1000:.3g} s{interval}"

@@ -12,8 +12,8 @@ Words = Callable[[float], str]
 
 
 def seconds(ms: float) -> str:
-    """Milliseconds as seconds."""
-    return f"{ms / 1000:.2f}" if abs(ms) < 99_950 else f"{ms / 1000:.0f}"
+    """Milliseconds as seconds, with about three digits."""
+    return f"{ms / 1000:.3f}" if abs(ms) < 1_000 else f"{ms / 1000:.2f}" if abs(ms) < 99_950 else f"{ms / 1000:.0f}"
 
 
 def percent(ratio: float) -> str:

@@ -25,7 +25,7 @@ LOOK_MS = 1_000.0
 """How often states are looked at, virtual time."""
 WORST = 20
 """Decisions that are explained."""
-_USUAL = frozenset({"closed", "healthy", "ok"})
+_USUAL = frozenset({"ok", "unknown"})
 _TOO_MANY_REQUESTS = 429
 
 

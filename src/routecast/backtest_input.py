@@ -24,7 +24,7 @@ Told = Callable[[int, float], None]
 _BYTES = 1 << 20
 
 
-class Played(NamedTuple):
+class Input(NamedTuple):
     """Everything that is played, and what is known of it."""
 
     source: Source
@@ -62,7 +62,7 @@ def read(path: Path, config: Config | None, tell: Told) -> Recorded:
     return Recorded(log, known, bad)
 
 
-def recording_played(path: Path, recorded: Recorded, service: str | None, seeds: Sequence[int], most: int) -> Played:
+def recording_played(path: Path, recorded: Recorded, service: str | None, seeds: Sequence[int], most: int) -> Input:
     """Fit the targets of a recording and lay out a scene for every seed.
 
     Raises CheckFailed where it holds too little to fit, ConfigError where one of several services must be named.
@@ -80,7 +80,7 @@ def recording_played(path: Path, recorded: Recorded, service: str | None, seeds:
     )  # fmt: skip
     config = service_config(recorded.config, name, [one.target for one in fits.targets])
     quality = data_quality(log, traffic, fits, recorded.bad, configured=recorded.config is not None)
-    return Played(source, config, scenes, fitted_targets(fits, scenes[0]), spell_rows(scenes[0]), quality, traffic)
+    return Input(source, config, scenes, fitted_targets(fits, scenes[0]), spell_rows(scenes[0]), quality, traffic)
 
 
 def service_config(config: Config | None, service: str, targets: Sequence[str]) -> Config:
@@ -93,7 +93,7 @@ def service_config(config: Config | None, service: str, targets: Sequence[str]) 
     return config.model_copy(update={"target": kept + strangers, "service": overrides})
 
 
-def candidate_config(config: Config, path: Path, played: Played) -> Config:
+def candidate_config(config: Config, path: Path, played: Input) -> Config:
     """A configuration under test, with the targets of the service alone. Raises ConfigError where it has targets that were never recorded."""
     mine = [target.id for target in config.targets_of(played.source.service)]
     if not mine:

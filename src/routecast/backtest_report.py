@@ -11,7 +11,7 @@ from routecast.analytics.backtest.disagreement import disagreements
 from routecast.analytics.backtest.fidelity import fidelity
 from routecast.analytics.backtest.verdict import differences, verdict
 from routecast.backtest_fleet import Candidate
-from routecast.backtest_input import Played
+from routecast.backtest_input import Input
 from routecast.backtesting import run_all
 from routecast.models.backtest import Backtest, Incident, OffPolicy
 
@@ -27,7 +27,7 @@ class Asked(NamedTuple):
 
 
 def backtest(
-    played: Played, candidates: Sequence[Candidate], asked: Asked, off_policy: Sequence[OffPolicy] = (), *, jobs: int | None = None,
+    played: Input, candidates: Sequence[Candidate], asked: Asked, off_policy: Sequence[OffPolicy] = (), *, jobs: int | None = None,
     tell: Callable[[float], object] = lambda _: None,
 ) -> Backtest:  # fmt: skip
     """Play all candidates and say what came of it; `off_policy` is what the log itself says of them."""
@@ -44,5 +44,5 @@ def backtest(
     )  # fmt: skip
 
 
-def _per_s(played: Played) -> float:
+def _per_s(played: Input) -> float:
     return played.source.requests * 1000.0 / max(1.0, played.source.until_ms - played.source.from_ms)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from routecast.analytics.backtest.incidents import failovers, incidents_of, judged, mean_failover_s, raised
 from routecast.analytics.backtest.metrics import figures, figures_of, shares_of
-from routecast.analytics.backtest.play import PerfectState, play
+from routecast.analytics.backtest.play import PerfectState, Stage, play
 from routecast.analytics.backtest.scene import Scene
 from routecast.analytics.backtest.series import Track, series, track
 from routecast.analytics.backtest.verdict import Runs
@@ -101,8 +101,8 @@ def run_one(scene: Scene, candidate: Candidate, incidents: Sequence[Incident], *
     """One candidate in one scene: some 150 µs a request."""
     made: list[FleetPolicy] = []
 
-    def policy(stage: object) -> FleetPolicy:
-        made.append(FleetPolicy(stage, candidate, explain=explain))  # type: ignore[arg-type]
+    def policy(stage: Stage) -> FleetPolicy:
+        made.append(FleetPolicy(stage, candidate, explain=explain))
         return made[0]
 
     def over(request: int, time_ms: float, failed: bool) -> None:  # noqa: FBT001 - an observer of `play`

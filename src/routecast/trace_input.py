@@ -17,7 +17,7 @@ from routecast.analytics.backtest.scene import Requests, Scene, SceneTarget
 from routecast.analytics.backtest.spells import Spell
 from routecast.analytics.insights.service_law import Law
 from routecast.analytics.recorded import Answer
-from routecast.backtest_input import Played, digest
+from routecast.backtest_input import Input, digest
 from routecast.demonstration import INCIDENTS, LOAD, ROUTERS, SERVICE, SLOTS, STORM, THRESHOLDS, Injected
 from routecast.models.backtest import Quality, Source
 from routecast.models.config import Config, TargetConfig
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 _START_MS = 1_700_000_000_000.0
 
 
-def trace_played(name: TraceName, trace: Trace, seeds: Sequence[int], load: float = LOAD) -> Played:
+def trace_played(name: TraceName, trace: Trace, seeds: Sequence[int], load: float = LOAD) -> Input:
     """The trace, compressed in time until it asks for `load` of what the providers' slots can do, laid out for every seed."""
     runs = llmperf()
     per_ms = sum(slots / _mean_ms(run, trace.output_tokens) for slots, run in zip(SLOTS, runs, strict=True))
@@ -49,7 +49,7 @@ def trace_played(name: TraceName, trace: Trace, seeds: Sequence[int], load: floa
         ),
         Quality(what="times faster than recorded", count=round(compression), meaning=f"{compression:.2f}, until the load is {load:.0%}"),
     )
-    return Played(source, Config(target=targets, thresholds=THRESHOLDS), scenes, rows, spell_rows(scenes[0]), ours, None)
+    return Input(source, Config(target=targets, thresholds=THRESHOLDS), scenes, rows, spell_rows(scenes[0]), ours, None)
 
 
 def _served(run: Run) -> list[Answer]:

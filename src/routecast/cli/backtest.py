@@ -15,7 +15,7 @@ from routecast.cli.render import complain, form, show_json
 
 if TYPE_CHECKING:
     from routecast.backtest_fleet import Candidate
-    from routecast.backtest_input import Played
+    from routecast.backtest_input import Input
     from routecast.models.backtest import Backtest, Incident, OffPolicy
     from routecast.models.config import Config
     from routecast.traces import TraceName
@@ -24,7 +24,7 @@ USAGE = 2
 DEFAULT = ("performance", "weighted", "least_connections", "round_robin", "greedy")
 _CHECK = "Checks and reports"
 
-Input = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="What `routecast record` or `routecast import` wrote.")]
+FileArgument = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="What `routecast record` or `routecast import` wrote.")]
 TraceOption = Annotated[
     str | None,
     typer.Option("--trace", help="Instead of FILE: azure, mooncake or servegen at ten recorded providers; ROUTECAST_TRACES names the folder of the traces."),
@@ -43,7 +43,7 @@ Junit = Annotated[Path | None, typer.Option(help="Write the conditions as JUnit 
 
 
 def backtest(
-    file: Input = None,
+    file: FileArgument = None,
     *,
     trace: TraceOption = None,
     policy: Policies = None,
@@ -107,7 +107,7 @@ def _names(asked: list[str] | tuple[str, ...]) -> dict[str, Path | None]:
     return names
 
 
-def _recorded(file: Path, config: Path | None, service: str | None, seeds: range, most: int) -> Played:
+def _recorded(file: Path, config: Path | None, service: str | None, seeds: range, most: int) -> Input:
     from routecast.backtest_input import read, recording_played  # noqa: PLC0415 - slow to import
 
     known = _loaded(config) if config is not None else None
@@ -117,7 +117,7 @@ def _recorded(file: Path, config: Path | None, service: str | None, seeds: range
     return recording_played(file, recorded, service, seeds, most)
 
 
-def _traced(name: str, seeds: range, most: int) -> Played:
+def _traced(name: str, seeds: range, most: int) -> Input:
     from routecast.trace_input import trace_played  # noqa: PLC0415 - slow to import
     from routecast.traces import TRACES, trace  # noqa: PLC0415
 
@@ -133,7 +133,7 @@ def _loaded(path: Path) -> Config:
     return load_config(path, os.environ)
 
 
-def _candidate(name: str, path: Path | None, played: Played) -> Candidate:
+def _candidate(name: str, path: Path | None, played: Input) -> Candidate:
     from routecast.backtest_fleet import Candidate  # noqa: PLC0415 - slow to import
     from routecast.backtest_input import candidate_config  # noqa: PLC0415
 
@@ -142,7 +142,7 @@ def _candidate(name: str, path: Path | None, played: Played) -> Candidate:
     return Candidate(name, candidate_config(_loaded(path), path, played), None)
 
 
-def _labelled(path: Path | None, played: Played) -> tuple[Incident, ...] | None:
+def _labelled(path: Path | None, played: Input) -> tuple[Incident, ...] | None:
     if path is None:
         return None
     from routecast.analytics.backtest.labels import incidents  # noqa: PLC0415 - slow to import
@@ -151,7 +151,7 @@ def _labelled(path: Path | None, played: Played) -> tuple[Incident, ...] | None:
     return incidents(read_table(path), played.source.from_ms, played.scenes[0].names)
 
 
-def _said(file: Path, candidates: list[Candidate], played: Played) -> tuple[OffPolicy, ...]:
+def _said(file: Path, candidates: list[Candidate], played: Input) -> tuple[OffPolicy, ...]:
     try:
         from routecast.off_policy import off_policy  # noqa: PLC0415 - pandas is slow to import
     except ImportError as error:
