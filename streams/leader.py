@@ -212,7 +212,7 @@ class Leader:
         self._tick_ms = now_ms
         self._see(now_ms)
         self.merge.expire(now_ms - KEPT_MS)
-        experiments = self._ledger.look(now_ms, self.merge.arms()) if self._ledger.due(now_ms) else []
+        experiments = self._ledger.look(now_ms, self.merge.arms)
         detailed = abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS  # an earlier leader's clock may have run ahead
         if detailed:
             self._details_ms = now_ms - now_ms % self._metrics_ms

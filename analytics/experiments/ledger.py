@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ class Ledger:
         self._looked_ms = 0.0
         self._news = False
         self.said_once = False
-        """Whether the last look stopped or ended anything: a checkpoint should know of it before anybody else."""
+        """Whether the last look began, stopped or ended anything: a checkpoint should know of it before anybody else."""
 
     def state(self) -> dict[str, Any]:
         """To be taken right after a tick; empty where there is none."""
@@ -69,13 +69,12 @@ class Ledger:
         """What the routers of a service are to do."""
         return next((running.published for running in self._running(service)), None)
 
-    def due(self, at_ms: float) -> bool:
-        """Whether to look: something was said, or it is time."""
-        return bool(self._all) and (self._news or abs(at_ms - self._looked_ms) >= self._period_ms)
-
-    def look(self, at_ms: float, totals: Mapping[str, ArmTotals]) -> list[ExperimentReport]:
-        """How all of them stand; those that ended ten minutes ago are forgotten, after their last answers."""
-        before = [running.published for running in self._all]
+    def look(self, at_ms: float, sums: Callable[[], Mapping[str, ArmTotals]]) -> list[ExperimentReport]:
+        """How all of them stand, where something was said or it is time; those that ended ten minutes ago are forgotten, after their last answers."""
+        self.said_once = False
+        if not (self._news or (self._all and abs(at_ms - self._looked_ms) >= self._period_ms)):
+            return []
+        before, totals = [running.published for running in self._all], sums()
         reports = [running.look(at_ms, totals) for running in self._all]
         self.said_once = self._news or before != [running.published for running in self._all]
         self._looked_ms, self._news = at_ms - at_ms % self._period_ms, False
