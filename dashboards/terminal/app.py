@@ -6,13 +6,14 @@ operators' words after a question.
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import ClassVar, Final
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Input, Static
+from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from routecast.dashboards.terminal import keys, text
 from routecast.dashboards.terminal.board import Board, TargetPage
@@ -62,6 +63,7 @@ class Top(App[None]):
         self._player = source if isinstance(source, Player) else None
         self._trouble, self._fresh, self._frozen, self._drawn_s = "connecting …", False, False, 0.0
         self._window: WindowName = "1m"
+        self._reading: Worker[None] | None = None
         self.board: Board | None = None
         """What is shown."""
         self.theme = THEMES[0]
@@ -79,9 +81,17 @@ class Top(App[None]):
     def on_mount(self) -> None:
         """Begin to read and to draw."""
         self.query_one(TargetTable).focus()
-        self.run_worker(self._follow(), exclusive=True)
+        self._reading = self.run_worker(self._follow())
         self.set_interval(_SOON_S, self._draw_soon)
         self.draw()
+
+    async def on_unmount(self) -> None:
+        """Let go of what the source holds before the loop ends: connections take a moment to be taken down."""
+        if self._reading is not None:
+            if not self._reading.is_cancelled:
+                self._reading.cancel()
+            with suppress(WorkerCancelled, WorkerFailed):
+                await self._reading.wait()
 
     async def _follow(self) -> None:
         async with aclosing(self._source.frames()) as frames:
