@@ -13,6 +13,7 @@ from routecast.cli.render import complain, form, show, show_json, show_rows
 from routecast.cli.targets import USAGE, Wait, heard, look, warn_of_silence
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from routecast.models.config import Config
@@ -159,7 +160,7 @@ def _service(loaded: Config, named: str | None) -> str:
     return named
 
 
-def _made(fields: dict[str, object]) -> Experiment:
+def _made(fields: Mapping[str, object]) -> Experiment:
     import msgspec  # noqa: PLC0415 - slow to import
 
     from routecast.models.experiments import Experiment  # noqa: PLC0415
