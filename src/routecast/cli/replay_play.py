@@ -76,8 +76,8 @@ async def _played(asked: Asked, recording: Recording, tell: Callable[[int, float
     from routecast.streams.recorded_attempts import recorded_config  # noqa: PLC0415
     from routecast.streams.rerun import Rerun  # noqa: PLC0415
 
-    known = recorded_config(recording) if asked.config is None or asked.lines is None else None
-    given = load_config(asked.config, os.environ) if asked.config is not None or known is None or asked.lines is None else known
+    known = recorded_config(recording)
+    given = load_config(asked.config, os.environ) if known is None or asked.lines is None else known
     config = known or given
     whose = {"recording": recording.seal, "range": str(asked.within), "configuration": config.version, "run": asked.run}
     checkpoints = Checkpoints(asked.checkpoint, whose)
