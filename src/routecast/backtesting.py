@@ -98,7 +98,7 @@ def _done(
 
 
 def run_one(scene: Scene, candidate: Candidate, incidents: Sequence[Incident], *, explain: bool = False) -> Run:
-    """One candidate in one scene: some 150 µs a request."""
+    """One candidate in one scene: some 150 µs a request and 10 ms a second of virtual time."""
     made: list[FleetPolicy] = []
 
     def policy(stage: Stage) -> FleetPolicy:
