@@ -77,6 +77,24 @@ def test_every_call_of_a_request_is_in_the_same_arm(trying: Make) -> None:
         assert arm_of(router.choose(Requirements(urgency="high"), request_id=f"r-{i}", tried=[first.target])) == arm_of(first)
 
 
+def test_a_request_that_the_router_carries_out_stays_in_its_arm(trying: Make) -> None:
+    """By its own id, or by its session where experiments are by session; also where the first call fails."""
+    for unit in ("request", "session"):
+        router, experiment = trying(unit=unit)
+        for i in range(8):
+            failed: list[str] = []
+
+            def send(decision: Decision, _: object, failed: list[str] = failed) -> str:
+                if not failed:
+                    failed.append(decision.target)
+                    raise ConnectionError
+                return "answer"
+
+            answer = router.call_sync(send, request_id=f"r-{i}", session=f"s-{i}")
+            expected = experiment.arms[Assignment(experiment).arm_of(f"{unit[0]}-{i}")].name
+            assert [arm_of(attempt.decision) for attempt in answer.attempts] == [expected, expected]
+
+
 def test_all_requests_of_a_session_are_in_one_arm_and_those_without_in_none(trying: Make) -> None:
     """Whatever their ids."""
     router, experiment = trying(unit="session")
