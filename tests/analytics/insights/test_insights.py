@@ -27,7 +27,7 @@ def _minute(number: int) -> Period:
 def test_words_of_the_last_analysis_are_kept_for_details_and_outlive_a_leader() -> None:
     """By subject and metric, as published, without what is unknown; whoever takes over knows them."""
     insights = Insights(CONFIG, Roster(CONFIG))
-    said = [insight for number in range(62) for insight in insights.tick(T + (number + 1) * 60_000 + 1000, [], _minute(number), {"a": "healthy"})]
+    said = [insight for number in range(62) for insight in insights.tick(T + (number + 1) * 60_000 + 1000, [], _minute(number), {"a": "ok"})]
     newest = [insight for insight in said if isinstance(insight, Trends)][-1]
     assert insights.trends["target/a"]["response_time"] == "declining"
     assert insights.trends == {
