@@ -64,3 +64,4 @@ class Playback:
             if one.next_ms < at_ms:
                 for key, value in one.advance(float("inf"), at_ms):
                     self.merge.add(key, value)
+                one.forget(at_ms)

@@ -34,6 +34,7 @@ def closed_windows(playback: Playback, config: Config) -> Iterator[WindowRecord]
         at_ms = int(playback.next_ms if idle else at_ms) // MINUTE_MS * MINUTE_MS + MINUTE_MS
         playback.advance(at_ms)
         merge.expire(at_ms - KEPT_MS)
+        merge.take_news()  # of half-seconds, which nobody asks for here: they would be kept
         builder.update(at_ms, merge)
         closing.look()
         yield from closing.take(_ALL)

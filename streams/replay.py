@@ -17,7 +17,7 @@ from routecast.models.config import Config
 from routecast.models.errors import CheckFailed
 from routecast.models.events import BadEvent, Control, Event, Tripped, decode_events
 from routecast.models.replay import TargetReplay
-from routecast.models.rows import TargetTotals, decode_row
+from routecast.models.rows import KEPT_MS, TargetTotals, decode_row
 from routecast.models.tick import TickRecord
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.folding import MOST_RECORD_BYTES
@@ -84,12 +84,16 @@ class PartitionReplay:
         self._rows.update((key, value) for key, value in changed if value is not None)
         return changed
 
-    def rows(self, at_ms: float) -> Rows:
-        """All rows, closing ones last; those that fold and leader have let go of at this time are left out."""
+    def forget(self, at_ms: float) -> None:
+        """Let go of the rows that fold and leader have let go of at this time: whoever plays for long calls it now and then."""
         gone = {key for key in self._dead if expired(key, at_ms)}
         self._dead -= gone
         for key in gone:
             del self._rows[key]
+
+    def rows(self, at_ms: float) -> Rows:
+        """All rows, closing ones last; those that fold and leader have let go of at this time are left out."""
+        self.forget(at_ms)
         return dict(sorted(self._rows.items(), key=lambda item: closing_last(item[0])))
 
 
@@ -221,11 +225,19 @@ def replay(recording: Recording, progress: Progress, within: Range = EVERYTHING)
         for key in sorted(rows, key=closing_last):
             before.add(key, rows[key])
             after.add(key, rows[key])
-        for key, value in PartitionReplay(recording, partition, rows, count, within).advance(math.inf):
+        for key, value in _totals(PartitionReplay(recording, partition, rows, count, within)):
             after.add(key, value)
     old, new = before.target_totals(), after.target_totals()
     targets = tuple(_target(difference(totals, old.get(name))) for name, totals in new.items())
     return Replayed(targets, count.events, _bad(after) - _bad(before))
+
+
+def _totals(partition: PartitionReplay) -> Iterator[Row]:
+    """Its totals rows, stretch by stretch of recorded time, so that no row is kept for longer than it must."""
+    while partition.next_ms < math.inf:
+        at_ms = partition.next_ms + KEPT_MS
+        yield from (row for row in partition.advance(math.inf, at_ms) if row[0].startswith(b"totals/"))
+        partition.forget(at_ms)
 
 
 def _bad(merge: Merge) -> int:
