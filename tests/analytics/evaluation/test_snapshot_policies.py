@@ -76,12 +76,15 @@ def test_planned_shares_are_those_of_the_snapshot_in_force() -> None:
     logged = logged.rows(np.arange(3000, 3010))
     expected = [[t.share for t in snapshots[term, seq].targets] for term, seq in logged.versions.tolist()]
     assert planned(snapshots)(logged) == pytest.approx(np.array(expected), abs=1e-3)
-    allowed = logged.allowed.copy()
-    allowed[0] = np.arange(N) == logged.chosen[0]
     newest = max(snapshots.items())[1]
-    found = planned(newest)(replace(logged, allowed=allowed))
-    assert found[0, logged.chosen[0]] == 1.0
-    assert found[1] == pytest.approx([t.share for t in newest.targets], abs=1e-3)
+    shares = np.array([t.share for t in newest.targets])
+    allowed = logged.allowed.copy()
+    allowed[0], allowed[1, shares.argmax()] = np.arange(N) == shares.argmin(), False
+    found = planned(newest)(replace(logged, allowed=allowed, chosen=np.full(10, shares.argmin())))
+    assert found[0].tolist() == allowed[0].tolist()
+    assert found[1, shares.argmax()] == 0.0
+    assert found[1].sum() == pytest.approx(1.0)
+    assert found[2] == pytest.approx(shares, abs=1e-3)
 
 
 def test_weighted_goes_by_score_and_weight() -> None:
