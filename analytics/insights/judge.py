@@ -7,7 +7,8 @@ of history is not full of what happened in them. What is to wake somebody must h
 are uncertain by their own size ÷ √n.
 
 A target that its breaker keeps out of the traffic has hardly any requests: after three minutes without it, what counts is how those
-fared that were sent since it went out, not the thousands of before.
+fared that were sent since it went out, not the thousands of before. Where all of the last minute went well, it is coming back: two blips
+in a row wake nobody.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ _LEAST_BAD_MINUTE = 3.0
 _MATURE_MS = 2 * MINUTE_MS
 _DOWN_MS = 3 * MINUTE_MS
 _DOWN_BAD = 3.0
+_WELL_N = 4.0
+"""So many attempts of a minute without a failure: of a target that fails three in ten, one minute in four looks so, and the next does not."""
 _ERRORS, _ANSWERS, _QUALITY = (KINDS.index(kind) for kind in ("error_rate", "response_time", "quality"))
 
 
@@ -103,7 +106,9 @@ class Judge:
         """Targets that are out of the traffic for their failures, and have been for some time."""
         critical = self._shares[self._number("error_rate", "critical")]
         long = (self.down_ms > 0.0) & (self._end_ms - self.down_ms >= _DOWN_MS)
-        return np.asarray(long & (self.down_bad >= _DOWN_BAD) & (self.down_bad > critical * self.down_n))
+        minute = self.window(MINUTE_MS)
+        well = (minute.n[:, _ERRORS] >= _WELL_N) & (minute.bad[:, _ERRORS] == 0.0)
+        return np.asarray(long & ~well & (self.down_bad >= _DOWN_BAD) & (self.down_bad > critical * self.down_n))
 
     def holding(self) -> Ints:
         """[subjects × kinds] Number of the most severe rule that holds, -1 where none does."""

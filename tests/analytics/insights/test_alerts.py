@@ -179,6 +179,18 @@ def test_a_target_that_its_breaker_keeps_out_is_told_by_its_probes() -> None:
     assert [alert.state for alert in room.run(900) if alert.notify] == ["cleared"]
 
 
+def test_a_target_that_is_coming_back_wakes_nobody() -> None:
+    """Two blips keep it out for three minutes; its probes have gone well for the last of them. Where they have not, somebody is woken."""
+    out: dict[str, State] = {"b": "recovering"}
+    for failing, woken in ((0.0, 0), (1.0, 1)):
+        room = Room()
+        room.run(600)
+        said = room.run(20, failing={"b": 1.0}, states=out)
+        said += room.run(100, n={"*": 20, "b": 1}, failing={"b": 1.0}, states=out)
+        said += room.run(120, n={"*": 20, "b": 1}, failing={"b": failing}, states=out)
+        assert len(pages(said)) == woken
+
+
 def test_what_a_failing_target_also_is_wakes_nobody() -> None:
     """It is slow and bad as well: that is said, and that its failures explain it."""
     room = Room()
