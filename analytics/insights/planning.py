@@ -26,8 +26,8 @@ from routecast.models.rows import KEPT_MS
 REQUESTS: Final = 4_000
 """Newest arrivals that are played."""
 _RULES: Final[Mapping[str, Rule]] = {
-    "performance": "performance", "learned": "performance", "auto": "performance", "weighted": "weighted", "configured": "configured", "round_robin": "configured",
-    "random": "configured", "least_connections": "least_connections",
+    "performance": "performance", "learned": "performance", "auto": "performance", "weighted": "weighted", "configured": "configured",
+    "round_robin": "configured", "random": "configured", "least_connections": "least_connections",
 }  # fmt: skip
 """How the simulator chooses under each policy; the others cannot be simulated."""
 _OUT: Final = frozenset({"open", "drained"})
