@@ -109,8 +109,8 @@ class ServiceAnalyst:
         """Targets that operators took out of rotation."""
         self.weights: Mapping[str, float] = {}
         """Weights that operators set; they win over the configured ones."""
-        self.policy = ""
-        """The policy that operators set; empty: the configured one."""
+        self.policy = self.elected = ""
+        """The policy that is wanted, empty: the configured one; and why evidence chose it, empty: it did not."""
         self.experiment: Experiment | None = None
         """What routers are to compare."""
         self._grow(config.targets_of(service))
@@ -276,7 +276,7 @@ class ServiceAnalyst:
         return RoutingSnapshot(
             service=self.service, term=tick.term, seq=tick.seq, at_ms=tick.at_ms, period_ms=self._period_ms, rate_per_s=_r(self._arrivals.per_s),
             routers=tick.routers, t_ref_s=_r(reference), output_tokens=_r(self._tokens.output), input_tokens=_r(self._tokens.input), policy=self.policy,
-            experiment=self.experiment, targets=targets,
+            elected=self.elected, experiment=self.experiment, targets=targets,
         )  # fmt: skip
 
     @property

@@ -32,6 +32,8 @@ def _mark(tags: tuple[str, str, str], at_ms: float, title: str, text: str, place
 def _done(word: Control) -> str:
     if word.action == "set_policy":
         return f"policy {word.policy or 'as configured'} for {word.service or 'all services'}"
+    if word.action == "elect_policy":
+        return f"auto is {word.policy} for {word.service}: {word.why}"
     if word.action == "set_weight":
         return f"weight {'as configured' if word.weight is None else format(word.weight, 'g')}"
     started = f"experiment {word.experiment.name} of {word.service} started" if word.experiment else ""

@@ -181,6 +181,9 @@ class Intervals(Group):
     metrics_ms: float = Field(default=10_000, ge=1000, le=60_000, description="between details records")
     analysis_ms: float = Field(default=60_000, ge=1000, le=3_600_000, description="between analyses of trends, capacity and recommendations")
     alert_check_ms: float = Field(default=30_000, ge=1000, le=3_600_000, description="between checks of alerts")
+    election_ms: float = Field(
+        default=600_000, ge=0, le=86_400_000, description="between looks at the evidence that tells policy `auto` which one to follow; 0: never, `performance`"
+    )
     health_check_ms: float = Field(default=30_000, ge=1000, le=3_600_000, description="longest time a closed or idle target waits for a probe")
 
 

@@ -145,15 +145,15 @@ class Tripped(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
 
 
 class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target.control", gc=False):
-    """An operator's word about one target; `set_policy` and the experiments are about a service, `silence` and `unsilence` about alerts, without a `target`."""
+    """An operator's word about one target; those of policies and experiments are about a service, `silence` and `unsilence` about alerts: without target."""
 
     target: Label = ""
-    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence", "start_experiment", "stop_experiment"]
+    action: Literal["drain", "resume", "set_weight", "set_policy", "elect_policy", "silence", "unsilence", "start_experiment", "stop_experiment"]
     weight: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
     """Of `set_weight`; None: as configured."""
     service: Label = ""
     policy: Policy | None = None
-    """Of `set_policy`: whose, empty for all services; which, None as configured."""
+    """Of `set_policy`: whose, empty for all services; which, None as configured. Of `elect_policy`, a leader's word: what `auto` follows, by the evidence."""
     experiment: Experiment | None = None
     """Of `start_experiment`: what is to be compared; `service` is its own."""
     name: Label = ""
@@ -164,7 +164,7 @@ class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
     """Of `silence` and `unsilence`: kind, subject and highest severity of the alerts they are for; None, or empty: any."""
     until_ms: EpochMs | None = None
     why: Label = ""
-    """Of `silence`: when it ends; of `silence` and `stop_experiment` the reason, for people."""
+    """Of `silence`: when it ends; of `silence`, `stop_experiment` and `elect_policy` the reason, for people."""
 
     @property
     def fault(self) -> str:
@@ -173,6 +173,8 @@ class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
             return f"action {self.action!r} with target {self.target!r}: words about targets name one, others name none"
         if self.action == "silence" and self.until_ms is None:
             return "a silence needs its end, until_ms"
+        if self.action == "elect_policy" and not (self.service and self.policy not in {None, "auto"}):
+            return "elect_policy needs service and policy, and auto is none"
         if self.action == "stop_experiment" and not (self.service and self.name):
             return "stop_experiment needs service and name"
         if self.action == "start_experiment":
@@ -183,7 +185,8 @@ class Control(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="target
     def key(self) -> str:
         """What the word is about, the key of its record: compaction keeps the newest of each, and a weight must not make a drain forgotten."""
         silence = f"silence/{self.alert or ''}/{self.severity or ''}/{self.subject}"
-        keys = {"set_policy": f"policy/{self.service}", "set_weight": f"weight/{self.target}", "silence": silence, "unsilence": silence}
+        policies = {"set_policy": f"policy/{self.service}", "elect_policy": f"elected/{self.service}"}
+        keys = policies | {"set_weight": f"weight/{self.target}", "silence": silence, "unsilence": silence}
         return f"experiment/{self.service}" if self.action.endswith("_experiment") else keys.get(self.action, self.target)
 
 

@@ -94,7 +94,9 @@ class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Expected output tokens of a request; 0 = unknown."""
     input_tokens: float = 0.0
     policy: str = ""
-    """The policy that operators set; empty: each router's configured one."""
+    """The policy that operators set, or that evidence chose for `auto`; empty: each router's configured one."""
+    elected: str = ""
+    """Why evidence chose `policy`; empty: it did not."""
     experiment: Experiment | None = None
     """What runs on the service."""
     targets: tuple[TargetScore, ...]
@@ -130,15 +132,16 @@ def decode_snapshot(data: bytes) -> RoutingSnapshot:
     figures = (snapshot.rate_per_s, snapshot.routers, snapshot.t_ref_s, snapshot.output_tokens, snapshot.input_tokens)
     if not (0 <= snapshot.at_ms <= _LATEST_MS and 0 < snapshot.period_ms <= _LONGEST_PERIOD_MS and all(0 <= v < _LARGEST for v in figures)):
         raise DecodeError(f"snapshot of service {snapshot.service!r}: time, period, rate, routers, reference or tokens out of range")
-    if len(snapshot.policy) > _LONGEST_NAME:
-        raise DecodeError(f"snapshot of service {snapshot.service!r}: the name of its policy is longer than {_LONGEST_NAME} characters")
+    if max(len(snapshot.policy), len(snapshot.elected)) > _LONGEST_NAME:
+        raise DecodeError(f"snapshot of service {snapshot.service!r}: the name of its policy, or why, is longer than {_LONGEST_NAME} characters")
     return snapshot
 
 
 def _check(service: str, target: TargetScore) -> None:
     positive = (target.time_s, target.service_s, target.capacity, target.cost_s)
     ratios = (target.ramp, target.share, target.success, target.quality, target.headroom, target.score, target.load, target.history, target.real_time)
-    others = (target.in_flight, target.in_flight_mean, target.oldest_open_ms, target.fail_s, target.quality_n, target.usd, target.weight, target.n, target.spread)
+    waiting = (target.in_flight, target.in_flight_mean, target.oldest_open_ms)
+    others = (*waiting, target.fail_s, target.quality_n, target.usd, target.weight, target.n, target.spread)
     if not (all(_SMALLEST < v < _LARGEST for v in positive) and all(0 <= v <= 1 for v in ratios) and all(0 <= v < _LARGEST for v in others)):
         raise DecodeError(f"snapshot of service {service!r}: target {target.id!r} has a figure out of range")
     if len(target.regions_ms) > MOST_REGIONS or not all(abs(ms) <= _LONGEST_MS and len(name) <= _LONGEST_NAME for name, ms in target.regions_ms.items()):

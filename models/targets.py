@@ -70,7 +70,7 @@ class Word(_Frozen):
 
     target: str
     """Empty where it is about a service."""
-    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence", "start_experiment", "stop_experiment"]
+    action: Literal["drain", "resume", "set_weight", "set_policy", "silence", "unsilence", "elect_policy", "start_experiment", "stop_experiment"]
     service: str | None
     """None: the service of the target is unknown, all services are meant, or alerts."""
     offset: int
@@ -96,6 +96,10 @@ class PolicyLine(_Frozen):
     policy: str
     set_by: Literal["operator", "configuration"]
     """A program that gives its routers a policy has the last word for them."""
+    follows: str
+    """The policy by which targets are drawn: another one than `policy` where that is `auto`."""
+    why: str = ""
+    """Why `auto` follows it; empty where no evidence chose it."""
 
 
 class PolicyLines(_Frozen):

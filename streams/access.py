@@ -40,8 +40,8 @@ ACCESS: Final[Mapping[Role, tuple[Grant, ...]]] = {
     "emitter": (Grant(("Write",), (EVENTS, CONTROL)),),
     "router": (Grant(("Read",), (SCORES, DETAILS)), Grant(("Write",), (TRIPS,))),
     "worker": (
-        Grant(("Read",), (EVENTS, CONTROL, TRIPS)),
-        Grant(("Read", "Write"), (PANES, METRICS, INSIGHTS, STATE)),
+        Grant(("Read",), (EVENTS, TRIPS)),
+        Grant(("Read", "Write"), (PANES, METRICS, INSIGHTS, STATE, CONTROL)),
         Grant(("Write",), (TICKS, SCORES, DETAILS, DEADLETTER)),
         Grant(("Read",), (WORKERS, NOTIFY), "group"),
     ),

@@ -28,6 +28,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[str, float]
     policies: dict[str, str] = {}
     """By service; "" stands for all."""
+    elected: dict[str, tuple[str, str]] = {}
+    """By service, what `auto` follows and why."""
     experiments: dict[str, Any] = {}
     details_ms: float
     quantiles: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
@@ -39,7 +41,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def orders(self) -> Orders:
         """What operators want."""
-        return Orders(self.drained, self.weights, self.policies)
+        return Orders(self.drained, self.weights, self.policies, self.elected)
 
     def encode(self) -> bytes:
         """Compressed MessagePack."""

@@ -102,6 +102,8 @@ class Leader:
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
         self._control = self._trips = -1
         self._heeds_from_ms = -math.inf if checkpoint else now_ms  # what was said earlier is in the checkpoint, or over
+        self._configured = {service: config.routing_for(service).policy for service in sorted(config.services)}
+        self._elects = config.adaptive.enabled and config.intervals.election_ms > 0
         self._orders, self._ledger = Orders(), Ledger(frozenset(config.services), self._metrics_ms)
         self._states: dict[str, State] = {}
         self._snapshots: dict[str, RoutingSnapshot] = {}
@@ -238,6 +240,11 @@ class Leader:
         self._outlook.heed(changes)
         return [_insight(insight) for insight in (*self._insights.tick(now_ms, changes, period, self._states), *self._outlook.say())]
 
+    def on_auto(self) -> dict[str, str]:
+        """Services whose policy evidence is to choose, and the one that each follows; not those of an experiment, which must not be disturbed."""
+        auto = [service for service, policy in self._configured.items() if self._orders.on_auto(service, policy) and self._ledger.of(service) is None]
+        return {service: self._orders.elected.get(service, ("performance", ""))[0] for service in auto} if self._elects else {}
+
     @property
     def snapshots(self) -> Mapping[str, RoutingSnapshot]:
         """The newest of each service."""
@@ -254,7 +261,8 @@ class Leader:
 
     def _snapshot(self, analyst: ServiceAnalyst, tick: Tick) -> bytes:
         analyst.drained, analyst.weights = self._orders.drained, self._orders.weights
-        analyst.policy, analyst.experiment = self._orders.policy_of(analyst.service), self._ledger.of(analyst.service)
+        analyst.policy, analyst.elected = self._orders.followed(analyst.service, self._configured[analyst.service], elects=self._elects)
+        analyst.experiment = self._ledger.of(analyst.service)
         snapshot = analyst.tick(tick, self._totals, self._details.quantiles)
         self._states |= {target.id: target.state for target in snapshot.targets}
         self._snapshots[analyst.service] = snapshot

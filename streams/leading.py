@@ -16,14 +16,17 @@ from importlib import metadata
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from routecast.analytics.merge import Merge
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
+from routecast.models.events import Control, encode_events
 from routecast.models.metrics import CLOSED_WINDOWS
 from routecast.models.tick import Claim, encode_tick
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import Clock
+from routecast.streams.elector import Elector
 from routecast.streams.kafka import client_options, paced, topic_name
 from routecast.streams.leader import Leader, Message, trips_of, word_of
 from routecast.streams.measures import Timing
@@ -111,7 +114,8 @@ class Leading:
             self.leader = session.leader = await self._claimed(session, merge, checkpoint)
             for word in words:  # what is drained must be so in the first snapshot already
                 await session.hear(word)
-            with closing(Planner(self._config, self._clock)) as session.planner:
+            elector = Elector(self._config, self._clock, self._worker)
+            with closing(Planner(self._config, self._clock)) as session.planner, closing(elector) as session.elector:
                 async with recalling(settings, session.leader.windows):
                     await self._serve(session, places)
 
@@ -186,6 +190,7 @@ class _Session:
 
     leader: Leader
     planner: Planner
+    elector: Elector
     buried = 0
     """Records given to the dead letters since somebody asked."""
     closed = 0
@@ -249,6 +254,15 @@ class _Session:
             await self.publish(self.leader.checkpoint())
         await asyncio.gather(*(self.publish(message) for message in insights))
         self.planner.turn(self.leader)
+        for word in self.elector.turn(self.leader):
+            await self._elect(word)
+
+    async def _elect(self, word: Control) -> None:
+        """Say what evidence chose; this leader hears it as it hears operators."""
+        try:
+            await self.publish(Message(CONTROL, word.key.encode(), encode_events([word])))
+        except KafkaError as error:
+            _log.warning("policy auto stays as it is: %s cannot be written (%r); see `routecast access --role worker`", CONTROL, error)
 
     async def publish(self, message: Message) -> int:
         partition = min(message.partition, max(0, self.closed - 1))

@@ -77,8 +77,12 @@ def policies(config: Config, published: Published, now_ms: float) -> PolicyLines
 
 def _policy(config: Config, published: Published, service: str) -> PolicyLine:
     snapshot = published.snapshots.get(service)
-    told = snapshot.policy if snapshot else ""
-    return PolicyLine(service=service, policy=told or config.routing_for(service).policy, set_by="operator" if told else "configuration")
+    told, why, configured = (snapshot.policy, snapshot.elected, "") if snapshot else ("", "", "")
+    configured = config.routing_for(service).policy
+    policy = "auto" if why else told or configured
+    by_hand = bool(told) and not (why and configured == "auto")
+    follows = told if why else "performance" if policy == "auto" else policy
+    return PolicyLine(service=service, policy=policy, set_by="operator" if by_hand else "configuration", follows=follows, why=why)
 
 
 def service_of(config: Config, published: Published, target: str) -> str | None:

@@ -73,21 +73,23 @@ class Recorder:
         read: the log.
         out: the file, which the caller closes.
         begin: the newest checkpoint, the oldest one whose rows can still be read, or the beginning of the log.
+        within_ms: how much older than the newest the oldest may be.
 
     Memory: that of the writer, and the rows of the fold while it begins.
     """
 
-    def __init__(self, read: Reader, out: RecordingWriter, begin: From = "newest") -> None:
+    def __init__(self, read: Reader, out: RecordingWriter, begin: From = "newest", within_ms: float = READABLE_MS) -> None:
         self._read = read
         self._out = out
         self._begin: From = begin
+        self._within_ms = within_ms
         self._next: dict[tuple[Topic, int], int] = {}
         self._reached_ms = 0.0
 
     async def begin(self) -> None:
         """Find where to begin and write the base. Raises CheckFailed where there is no such place."""
         places = await States.of(self._read)
-        chosen = places.choose(self._begin)
+        chosen = places.choose(self._begin, self._within_ms)
         for record in places.configurations(chosen):
             self._add(STATE, 0, record)
         if chosen is None:
@@ -178,12 +180,12 @@ class States(NamedTuple):
                     states.others.append(record)
         return states
 
-    def choose(self, begin: From) -> int | None:
+    def choose(self, begin: From, within_ms: float = READABLE_MS) -> int | None:
         """Offset of the checkpoint to begin with; None for the beginning of the log."""
         if begin == "beginning" or not self.checkpoints:
             return None
         newest, newest_ms = self.checkpoints[-1]
-        return newest if begin == "newest" else next(offset for offset, at_ms in self.checkpoints if at_ms >= newest_ms - READABLE_MS)
+        return newest if begin == "newest" else next(offset for offset, at_ms in self.checkpoints if at_ms >= newest_ms - within_ms)
 
     def configurations(self, before: int | None) -> list[Record]:
         """Configurations that were logged before this offset; none where the recording begins with the log, which tells them itself."""

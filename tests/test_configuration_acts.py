@@ -139,6 +139,7 @@ INERT: list[tuple[str, Any]] = [
     ("intervals.analysis_ms", 2000.0),
     ("planning", {"enabled": False, "wait_p95_ms": 100.0}),
     ("intervals.alert_check_ms", 2000.0),
+    ("intervals.election_ms", 2000.0),
     ("kafka", {"bootstrap": "elsewhere:1", "prefix": "x.", "partitions": 7, "replication": 3, "session_timeout_ms": 9000}),
     ("kafka", {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "u", "password_file": "f", "ca_file": "c"}),
     ("kafka", {"cert_file": "c", "key_file": "k"}),
@@ -150,8 +151,8 @@ INERT: list[tuple[str, Any]] = [
     ("influx.admin_token_file", "x"),
 ]
 """Keys whose part does not exist yet, the region, which acts only where a request asks for one, those of `Router.call`, which must not change
-what `choose` does (tests/streams/test_calling.py and test_waiting.py look at what they do), limits of a day, which only capacity reckons with, and
-how the log is reached."""
+what `choose` does (tests/streams/test_calling.py and test_waiting.py look at what they do), elections (tests/test_auto.py does), limits of a day,
+which only capacity reckons with, and how the log is reached."""
 
 
 def _changed(key: str, value: object) -> set[str]:

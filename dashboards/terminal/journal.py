@@ -149,7 +149,8 @@ def _wish(word: Control) -> str:
     return {
         "drain": "taken out of service", "resume": "put back into service", "silence": f"alerts silenced ({word.why or 'no reason given'})",
         "set_weight": "weighs what is configured" if word.weight is None else f"weighs {word.weight:g}", "unsilence": "alerts are heard again",
-        "set_policy": f"policy {word.policy}" if word.policy else "the configured policy",
+        "set_policy": f"policy {word.policy}" if word.policy else "the configured policy", "elect_policy": f"auto is {word.policy} ({word.why})",
+        "start_experiment": f"experiment {word.experiment.name} started" if word.experiment else "", "stop_experiment": f"experiment stopped ({word.why})",
     }[word.action]  # fmt: skip
 
 

@@ -22,3 +22,22 @@ def test_the_newest_word_about_each_thing_counts() -> None:
     assert Orders(**orders.state()).state() == orders.state()
     assert orders.follow(Control(at_ms=1.0, action="set_weight", target="a"))
     assert not orders.weights
+
+
+def test_evidence_counts_while_operators_leave_it_the_choice() -> None:
+    """Their word wins at once, for a service or for all; back on `auto`, configured or said, nothing is chosen yet."""
+    orders, elected = Orders(), Control(at_ms=1.0, action="elect_policy", service="chat", policy="weighted", why="it is faster")
+    assert orders.follow(elected)
+    assert not orders.follow(elected)
+    assert orders.followed("chat", "auto", elects=True) == ("weighted", "it is faster")
+    assert orders.followed("mail", "auto", elects=True) == ("", "")
+    assert orders.followed("chat", "performance", elects=True) == ("", "")
+    assert orders.followed("chat", "auto", elects=False) == ("", "")
+    for service in ("chat", ""):
+        orders.follow(Control(at_ms=1.0, action="set_policy", service=service, policy="greedy"))
+        assert orders.followed("chat", "auto", elects=True) == ("greedy", "")
+        orders.follow(Control(at_ms=1.0, action="set_policy", service=service, policy="auto"))
+        assert orders.followed("chat", "greedy", elects=True) == ("auto", "")
+        orders.follow(elected)
+        assert orders.followed("chat", "greedy", elects=True) == ("weighted", "it is faster")
+    assert Orders(**orders.state()).state() == orders.state()

@@ -8,7 +8,7 @@ import pytest
 from routecast.analytics.fold import PartitionFold
 from routecast.cli.lines import Line, as_json, as_tabs, as_text, lines_of, meets
 from routecast.models.config import Config
-from routecast.models.events import Completed, Started, encode_events
+from routecast.models.events import Completed, Control, Started, encode_events
 from routecast.streams.leader import Leader
 from routecast.streams.memory import Record
 from routecast.streams.tailing import Tailed
@@ -25,6 +25,12 @@ def _lines(topic: Topic, value: bytes | None, key: bytes = b"") -> list[Line]:
 
 def _text(topic: Topic, value: bytes | None, key: bytes = b"") -> list[str]:
     return [as_tabs(line).replace("\t", "|") for line in _lines(topic, value, key)]
+
+
+def test_words_about_policies_say_which_and_why() -> None:
+    """Operators' and leaders' alike."""
+    said = Control(at_ms=AT_MS, action="elect_policy", service="chat", policy="weighted", why="it is faster", emitter="w-1")
+    assert _text("control", encode_events([said])) == ["2023-11-14T22:13:20.000Z|2@17|target.control|chat|elect_policy||weighted, it is faster"]
 
 
 def test_events_of_a_record_are_a_line_each() -> None:

@@ -94,7 +94,7 @@ def test_stopping_ends_the_process_and_begins_no_other(eventually: Callable[...,
 
     thread = threading.Thread(target=wait)
     thread.start()
-    eventually(lambda: child._process is not None)
+    eventually(lambda: child.begun)
     child.stop()
     thread.join(10.0)
     assert not thread.is_alive()

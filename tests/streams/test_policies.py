@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from routecast.models.config import Config
 from routecast.models.config import Policy as Name
 from routecast.models.events import Control, encode_events
-from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
+from routecast.models.experiments import Arm, Experiment
+from routecast.models.snapshot import RoutingSnapshot, decode_snapshot, encode_snapshot
 from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import FixedClock
 from routecast.streams.emitter import Emitter
@@ -26,6 +27,10 @@ CONFIG = Config.model_validate({
 
 def _said(policy: Name | None, service: str = "") -> Control:
     return Control(at_ms=NOW_MS, action="set_policy", service=service, policy=policy)
+
+
+def _elected(policy: Name = "weighted", service: str = "chat") -> Control:
+    return Control(at_ms=NOW_MS, action="elect_policy", service=service, policy=policy, why="it is faster")
 
 
 def _snapshots(leader: Leader, now_ms: float) -> dict[str, RoutingSnapshot]:
@@ -67,9 +72,18 @@ def test_the_next_leader_goes_on_with_it() -> None:
     assert _policies(successor, NOW_MS + 3000) == {"chat": "round_robin", "mail": ""}
 
 
-@pytest.mark.parametrize("word", [Control(at_ms=0, action="drain"), Control(at_ms=0, action="set_policy", target="a", policy="random")])
+@pytest.mark.parametrize(
+    "word",
+    [
+        Control(at_ms=0, action="drain"),
+        Control(at_ms=0, action="set_policy", target="a", policy="random"),
+        Control(at_ms=0, action="elect_policy", policy="weighted"),
+        Control(at_ms=0, action="elect_policy", service="chat"),
+        Control(at_ms=0, action="elect_policy", service="chat", policy="auto"),
+    ],
+)
 def test_a_word_without_its_subject_is_none(word: Control) -> None:
-    """What is about a target names one, and what is about a policy does not."""
+    """What is about a target names one, and what is about a policy does not; what was elected is a policy of a service."""
     assert word_of(encode_events([word]))[0] is None
 
 
@@ -119,7 +133,50 @@ def test_without_adaptation_performance_stays_the_configured_weights() -> None:
 
 def test_words_that_do_not_replace_each_other_have_different_keys() -> None:
     """Compaction keeps the newest record of a key: a weight must not make it forget that a target is drained, nor one service another."""
-    words = [_said("random"), _said("random", "chat"), _said(None, "mail"), Control(at_ms=0, target="a", action="set_weight", weight=2.0)]
+    words = [_said("random"), _said("random", "chat"), _said(None, "mail"), Control(at_ms=0, target="a", action="set_weight", weight=2.0), _elected()]
     drained, resumed = Control(at_ms=0, target="a", action="drain"), Control(at_ms=0, target="a", action="resume")
     assert drained.key == resumed.key
-    assert len({word.key for word in (*words, drained)}) == 5
+    assert len({word.key for word in (*words, drained)}) == 6
+
+
+def test_what_evidence_chose_is_followed_on_auto_and_kept_for_the_next_leader() -> None:
+    """With its reason in the snapshot; an operator's word wins at once, and back on `auto` it begins with `performance`."""
+    leader, router = Leader(CONFIG, 1, NOW_MS), _router()
+    leader.hear(0, _said("auto", "chat"))
+    assert leader.on_auto() == {"chat": "performance"}
+    for offset, service in enumerate(("chat", "mail"), 1):
+        assert leader.hear(offset, _elected("random", service))
+    snapshots = _snapshots(leader, NOW_MS + 4000)
+    assert {service: (found.policy, found.elected) for service, found in snapshots.items()} == {"chat": ("random", "it is faster"), "mail": ("", "")}
+    assert decode_snapshot(encode_snapshot(snapshots["chat"])) == snapshots["chat"]
+    router.apply(snapshots["chat"])
+    assert router.choose().policy == "random"
+    successor = Leader(CONFIG, 2, NOW_MS + 5000, checkpoint=Checkpoint.decode(leader.checkpoint().value))
+    assert successor.on_auto() == {"chat": "random"}
+    assert _policies(successor, NOW_MS + 6000) == {"chat": "random", "mail": ""}
+    for offset, word in enumerate((_said("greedy", "chat"), _said("auto", "chat")), 3):
+        assert successor.hear(offset, word)
+        assert _policies(successor, NOW_MS + 1000 * offset) == {"chat": word.policy, "mail": ""}
+    assert successor.on_auto() == {"chat": "performance"}
+
+
+def test_an_experiment_is_not_disturbed() -> None:
+    """While it runs, no evidence is asked for."""
+    leader = Leader(CONFIG, 1, NOW_MS)
+    leader.hear(0, _said("auto"))
+    assert leader.on_auto() == {"chat": "performance", "mail": "performance"}
+    arms = (Arm(name="control", share=0.5), Arm(name="rr", share=0.5, policy="round_robin"))
+    experiment = Experiment(name="x", salt="0123abcd", service="chat", arms=arms, starts_ms=NOW_MS, ends_ms=NOW_MS + 60_000)
+    leader.hear(1, Control(at_ms=NOW_MS, action="start_experiment", service="chat", experiment=experiment))
+    leader.tick(NOW_MS + 1000)
+    assert leader.on_auto() == {"mail": "performance"}
+
+
+@pytest.mark.parametrize("off", [{"adaptive": {"enabled": False}}, {"intervals": {"election_ms": 0}}])
+def test_where_nothing_is_elected_auto_is_what_it_begins_with(off: dict[str, object]) -> None:
+    """What an earlier configuration led to does not stay for ever."""
+    config = Config.model_validate(CONFIG.model_dump(exclude_defaults=True) | off)
+    leader = Leader(config, 1, NOW_MS)
+    leader.hear(0, _said("auto"))
+    leader.hear(1, _elected("random"))
+    assert (leader.on_auto(), _policies(leader, NOW_MS + 1000)["chat"]) == ({}, "auto")

@@ -135,11 +135,11 @@ def _cells(line: Line) -> list[str]:
 
 
 def _event(event: Mapping[str, Any]) -> list[str]:
-    subject = str(event.get("target") or event.get("title") or event.get("emitter") or "")
+    subject = str(event.get("target") or event.get("title") or event.get("service") or event.get("emitter") or "")
     outcome = str(event.get("outcome") or event.get("action") or event.get("state") or "")
     duration = f"{event['duration_ms']:.0f} ms" if "duration_ms" in event else ""
     more = [f"{name} {event[name]:g}" for name in ("quality", "satisfaction", "cpu", "memory", "weight") if event.get(name) is not None]
-    cause = [str(event[name]) for name in ("error_type", "http_status") if event.get(name)]
+    cause = [str(event[name]) for name in ("error_type", "http_status", "policy", "why") if event.get(name)]
     return [event["type"], subject, outcome, duration, ", ".join(cause + more)]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from routecast.models.config import Policy
-    from routecast.models.targets import Word
+    from routecast.models.targets import PolicyLine, Word
 
 app = typer.Typer(no_args_is_help=True, help="Look at the balancing policies of the services and switch them.")
 Service = Annotated[str | None, typer.Option("--service", help="The service; all of them by default.")]
@@ -22,7 +22,7 @@ Service = Annotated[str | None, typer.Option("--service", help="The service; all
 
 @app.command("show")
 def show_policies(*, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False) -> None:
-    """Show the policy of every service, and whether an operator set it or the configuration."""
+    """Show the policy of every service, whether an operator set it or the configuration, and what `auto` stands for, with the evidence."""
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
     from routecast.streams.published import policies  # noqa: PLC0415
 
@@ -32,7 +32,8 @@ def show_policies(*, config: File = None, kafka: Url = None, json: Json = False,
     if json:
         show_json(found)
     else:
-        show_rows(("service", "policy", "set by"), [(line.service, line.policy, line.set_by) for line in found.services], form(json=json, plain=plain))
+        rows = [(line.service, _followed(line), line.set_by, line.why) for line in found.services]
+        show_rows(("service", "policy", "set by", "why"), rows, form(json=json, plain=plain))
 
 
 @app.command("set")
@@ -42,8 +43,8 @@ def set_policy(
 ) -> None:  # fmt: skip
     """Have routers follow a policy from the next snapshot on, whatever they are configured for, until it is reset.
 
-    `auto` is `performance` for now: evidence from logged propensities does not choose yet. A router that was given its policy by its
-    program keeps that.
+    `auto` is `performance` until the log says that `weighted` is better, or worse again; `routecast policy show` tells why. A router that was
+    given its policy by its program keeps that.
     """
     from typing import get_args  # noqa: PLC0415 - with the policies
 
@@ -81,6 +82,10 @@ def _tell(policy: Policy | None, service: str | None, wait_s: float, config: Pat
         show_rows(("service", "policy", "offset", "snapshot", "took_ms"), [row], chosen)
     else:
         show(_sentence(word, policy))
+
+
+def _followed(line: PolicyLine) -> str:
+    return line.policy if line.follows == line.policy else f"{line.policy}: {line.follows}"
 
 
 def _sentence(word: Word, policy: str | None) -> str:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from routecast.dashboards.terminal.board import Since
 from routecast.dashboards.terminal.journal import Journal, shares
 from routecast.models.events import Control, Tripped, encode_events
+from routecast.models.experiments import Arm, Experiment
 from routecast.models.snapshot import RoutingSnapshot, State, TargetScore, encode_snapshot
 from routecast.models.tick import Claim, encode_tick
 from routecast.streams.memory import Record
@@ -66,6 +67,24 @@ def test_old_records_and_what_cannot_be_read_change_nothing() -> None:
     for topic in topics:
         journal.take(topic, Record(1, 0.0, b"", b'{"type":"claim"'))
     assert (journal.snapshots["chat"].seq, journal.standings["chat", "a"].state, _said(journal)) == (7, "ok", [])
+
+
+def test_every_word_is_told_in_words() -> None:
+    """Of policies and experiments too."""
+    arms = (Arm(name="a", share=0.5), Arm(name="b", share=0.5))
+    experiment = Experiment(name="try", salt="0123abcd", service="chat", arms=arms, starts_ms=1.0, ends_ms=2.0)
+    journal = Journal()
+    for word in (
+        Control(at_ms=1.0, action="elect_policy", service="chat", policy="weighted", why="it is faster", emitter="w-1"),
+        Control(at_ms=1.0, action="start_experiment", service="chat", experiment=experiment),
+        Control(at_ms=1.0, action="stop_experiment", service="chat", name=experiment.id, why="enough"),
+    ):
+        journal.take("control", Record(0, 1000.0, b"", encode_events([word])))
+    assert [text for _, _, text in _said(journal)] == [
+        "auto is weighted (it is faster) by w-1",
+        "experiment try started by an operator",
+        "experiment stopped (enough) by an operator",
+    ]
 
 
 def test_operators_leaders_and_routers_are_told_of() -> None:
