@@ -212,7 +212,7 @@ POLICIES: Mapping[str, Policy] = {
     "configured": configured,
     "peak_ewma": peak_ewma,
 }
-"""By the name used in the configuration and in logs. `auto` is `performance` until evidence from logged propensities says otherwise."""
+"""By the name used in the configuration and in logs. `auto` is `performance` where no snapshot says what evidence chose."""
 
 
 def update_peak_ewma(latency_ms: float, observed_ms: float, since_s: float) -> float:

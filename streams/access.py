@@ -41,8 +41,8 @@ ACCESS: Final[Mapping[Role, tuple[Grant, ...]]] = {
     "router": (Grant(("Read",), (SCORES, DETAILS)), Grant(("Write",), (TRIPS,))),
     "worker": (
         Grant(("Read",), (EVENTS, TRIPS)),
-        Grant(("Read", "Write"), (PANES, METRICS, INSIGHTS, STATE, CONTROL)),
-        Grant(("Write",), (TICKS, SCORES, DETAILS, DEADLETTER)),
+        Grant(("Read", "Write"), (PANES, METRICS, INSIGHTS, STATE, CONTROL, TICKS)),
+        Grant(("Write",), (SCORES, DETAILS, DEADLETTER)),
         Grant(("Read",), (WORKERS, NOTIFY), "group"),
     ),
     "sink": (

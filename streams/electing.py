@@ -17,7 +17,7 @@ from routecast.models.election import Election, ElectionInput, Elections
 from routecast.models.errors import Unreachable
 from routecast.streams.side_process import PYTHON, SideProcess, answer
 
-LONGEST_S: Final = 120.0
+LONGEST_S: Final = 300.0
 """An election that takes longer is given up."""
 COMMAND: Final = (*PYTHON, "routecast.streams.electing")
 _MOST_BYTES: Final = 2 << 30

@@ -58,6 +58,12 @@ def test_a_worker_can_at_least_see_every_topic() -> None:
     assert {name for grant in ACCESS["worker"] if grant.resource == "topic" for name in grant.names} == set(ALL)
 
 
+def test_a_worker_may_read_what_an_election_looks_at() -> None:
+    """All that a recording holds, and the rows it begins with."""
+    readable = {name for grant in ACCESS["worker"] if grant.resource == "topic" and "Read" in grant.operations for name in grant.names}
+    assert readable >= {"state", "ticks", "control", "trips", "events", "panes"}
+
+
 def test_the_commands_on_the_page_are_what_is_printed() -> None:
     """For an application that routes and reports."""
     printed = _access("--role", "router", "--role", "emitter", "--user", "chat-frontend")

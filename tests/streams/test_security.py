@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from routecast import Emitter, Router
 from routecast.broker import LocalBroker, run_tool
-from routecast.models.config import Kafka
+from routecast.models.config import Config, Kafka
 from routecast.models.errors import ConfigError
 from routecast.models.events import Completed, decode_events
 from routecast.streams.access import ROLES, Role, rules
@@ -30,6 +30,7 @@ from routecast.streams.admin import administrator
 from routecast.streams.configuration import load_config
 from routecast.streams.connect import CLOSE_S
 from routecast.streams.kafka import client_options, reach, topic_name
+from routecast.streams.leading import producer
 from routecast.streams.reading import reader
 from routecast.streams.topics import ALL, EVENTS
 
@@ -192,8 +193,8 @@ async def _may_write(settings: Kafka) -> set[str]:
         ("router", {"scores", "details"}, {"trips"}),
         (
             "worker",
-            {"events", "control", "trips", "panes", "state", "metrics", "insights"},
-            {"panes", "state", "ticks", "scores", "details", "metrics", "insights", "deadletter"},
+            {"events", "control", "trips", "panes", "state", "metrics", "insights", "ticks"},
+            {"panes", "state", "ticks", "scores", "details", "metrics", "insights", "control", "deadletter"},
         ),
         ("sink", {"metrics", "scores", "insights", "control", "events"}, {"deadletter"}),
         ("operator", set(ALL), {"control"}),
@@ -206,6 +207,20 @@ def test_a_login_may_do_what_its_role_needs_and_no_more(secured: Secured, run: R
     settings = secured.login(user)
     assert run(_may_read(settings)) == reads
     assert run(_may_write(settings)) == writes
+
+
+def test_a_leader_that_may_not_say_what_it_elected_goes_on_publishing(secured: Secured, run: Run) -> None:
+    """A login of before there were elections: the refusal is the word's alone."""
+    settings = secured.login("sink")
+    config = Config.model_validate({"target": [{"id": "a", "provider": "p", "model": "m", "service": "chat"}], "kafka": settings})
+
+    async def refused_then_written() -> None:
+        async with producer(config) as out:
+            with pytest.raises(TopicAuthorizationFailedError):
+                await out.send_and_wait(topic_name(settings, "control"), b"{}", key=b"elected/chat", partition=0)
+            await out.send_and_wait(topic_name(settings, "deadletter"), b"{}", partition=0)
+
+    run(refused_then_written())
 
 
 @pytest.mark.parametrize("user", ["emitter", "router", "worker", "application", "stranger"])
