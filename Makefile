@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-experiments study-ope study-backtest dashboards pictures docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-experiments study-ope study-backtest dashboards pictures notebooks docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -89,6 +89,10 @@ study-experiments: $(READY) ## false verdicts, power and stopping times of exper
 
 pictures: $(READY) ## the pictures of the documentation, computed anew, a minute
 	cd benchmarks && ../$(BIN)/python pictures.py && ../$(BIN)/python pictures_terminal.py
+
+notebooks: $(READY) ## the notebooks of the documentation, executed anew, a minute
+	$(BIN)/ruff format docs/notebooks
+	$(BIN)/python benchmarks/notebooks.py $(ARGS)
 
 docs: $(READY) ## the documentation as a site in build/docs
 	$(BIN)/mkdocs build --quiet --strict --site-dir build/docs

@@ -13,15 +13,22 @@ from routecast.streams.configuration import load_config
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _FENCE = re.compile(r"^```(python|toml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SNIPPETS = [pytest.param(code, id=f"{page.name}-{i}") for page in PAGES for i, (kind, code) in enumerate(_FENCE.findall(page.read_text())) if kind == "python"]
+_PROGRAM = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
+SNIPPETS = [
+    pytest.param(code, prints, id=f"{page.name}-{i}")
+    for page in PAGES
+    if page.stem != "tutorial"  # one session from its beginning to its end: tests/test_tutorial.py
+    for i, (code, prints) in enumerate(_PROGRAM.findall(page.read_text()))
+]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("code", SNIPPETS)
-def test_a_snippet_of_the_documentation_runs(code: str, tmp_path: Path) -> None:
-    """Every Python snippet is a program that works as it stands."""
+@pytest.mark.parametrize(("code", "prints"), SNIPPETS)
+def test_a_snippet_of_the_documentation_runs(code: str, prints: str, tmp_path: Path) -> None:
+    """Every Python snippet is a program that works as it stands; text right below it is what it prints."""
     ran = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
+    assert not prints or ran.stdout == prints
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)

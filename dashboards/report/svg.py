@@ -73,6 +73,12 @@ def chart(title: str, height: float, body: Iterable[str]) -> str:
     return f'<svg class="chart" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{label}"><title>{escape(title)}</title>{head}{"".join(body)}</svg>'
 
 
+def standalone(drawn: str) -> str:
+    """A chart as a picture of its own, such as the output of a notebook, on white whatever is around it."""
+    style = f"<style>{STYLE.replace(':root {', 'svg.chart { color-scheme: light; background: var(--paper);')}</style><title>"
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace("<title>", style, 1)
+
+
 def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 

@@ -51,6 +51,8 @@ class RouterPolicy:
         self._speed = speed
         self._decision: Decision | None = None
         self._tried: Collection[int] = ()
+        self._failed = ""
+        """Request whose attempt ended last: a trial goes on with it at once."""
         self._open: set[_Handle] = set()
         self.truth: Counter[tuple[str, str]] = Counter()
         """Attempts by target and outcome."""
@@ -69,7 +71,8 @@ class RouterPolicy:
         if self._decision is None:
             raise RuntimeError("a trial starts what it has chosen")
         self.truth[self._names[target], "started"] += 1
-        handle = _Handle(self._router(router).start(self._decision, attempt=len(self._tried) + 1, stream=True), target)
+        request = self._failed if self._tried else ""
+        handle = _Handle(self._router(router).start(self._decision, request_id=request, attempt=len(self._tried) + 1, stream=True), target)
         self._open.add(handle)
         return handle
 
@@ -85,6 +88,7 @@ class RouterPolicy:
         if headers:
             handle.call.headers(headers, status=429 if outcome == "rate_limited" else 200)
         handle.call.finish(outcome)
+        self._failed = handle.call.request_id
 
     def give_up(self) -> None:
         """Report calls that are still open as cancelled: nobody waits for them any more."""

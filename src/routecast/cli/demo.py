@@ -39,6 +39,11 @@ WriteConfig = Annotated[
     Path | None, typer.Option(help="Write the configuration that workers of `--workers 0` need to this file, and end.", rich_help_panel=_KAFKA)
 ]
 
+Record = Annotated[
+    Path | None,
+    typer.Option(help="Write a recording of the traffic under one --policy to this file, and end: something to try replay, export and backtest on."),
+]
+
 
 def demo(
     *,
@@ -46,6 +51,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
     duration: Annotated[float, typer.Option(min=60, max=3600, help="Virtual seconds of traffic.")] = 420.0,
     out: Annotated[Path | None, typer.Option(help="Also write the report as JSON to this file.")] = None,
+    record: Record = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Print text with tabs.")] = False,
     kafka: Where = None,
@@ -71,6 +77,11 @@ def demo(
     if unknown := sorted(set(policy or ()) - set(POLICIES)):
         _misused(f"no policy {', '.join(unknown)}; there are {', '.join(POLICIES)}")
     policies = tuple(dict.fromkeys(policy or ()))
+    if record is not None:
+        if len(policies) > 1:
+            _misused("--record takes one --policy: what was recorded was routed by one")
+        _record(record, (policies or POLICIES)[0], seed, duration)
+        return
     if kafka is None:
         report: DemoReport | LiveReport | None = _compare(policies or POLICIES, seed, duration)
     else:
@@ -113,6 +124,17 @@ def _write(file: Path) -> None:
 
     file.write_text(written_config(), encoding="utf-8")
     complain(f"wrote {file}: run `routecast worker --config {file} --kafka URL`, then `routecast demo --config {file} --kafka URL --workers 0`")
+
+
+def _record(file: Path, name: str, seed: int, duration_s: float) -> None:
+    from typing import get_args  # noqa: PLC0415 - with the policies
+
+    from routecast.models.config import Policy  # noqa: PLC0415 - slow to import
+    from routecast.recorded_demo import record_demo  # noqa: PLC0415
+
+    policy: Policy = next(known for known in get_args(Policy) if known == name)
+    record_demo(file, seed=seed, duration_s=duration_s, policy=policy)
+    complain(f"recorded {duration_s:g} s of the demonstration under {policy}: `routecast replay {file}` says what is in it")
 
 
 def _misused(text: str) -> NoReturn:
