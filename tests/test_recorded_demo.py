@@ -37,3 +37,12 @@ def test_a_recording_is_not_overwritten_and_weights_are_of_targets_that_exist(tm
         record_demo(there)
     with pytest.raises(ConfigError, match="no target 'groq' in the demonstration: it has anyscale_7b"):
         record_demo(tmp_path / "new", weights={"groq": 2.0})
+
+
+def test_what_was_recorded_was_routed_by_one_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two are refused, and nothing is written."""
+    words = ["routecast", "demo", "--record", str(tmp_path / "new"), "--policy", "weighted", "--policy", "greedy"]
+    monkeypatch.setattr("sys.argv", words)
+    assert run() == 2
+    assert "--record takes one --policy" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routecast.dashboards.report.svg import WIDTH, Bar, Line, Span, bars, heat, lines, timeline
+from routecast.dashboards.report.svg import WIDTH, Bar, Line, Span, bars, heat, lines, standalone, timeline
 
 NAMES = st.text(max_size=40)
 VALUES = st.floats(0.0, 1e7)
@@ -126,3 +126,11 @@ def test_no_text_becomes_markup(name: str) -> None:
 def test_a_chart_of_nothing_says_so(chart: str) -> None:
     """Instead of an empty frame."""
     assert "nothing to show" in chart
+
+
+def test_a_chart_stands_alone() -> None:
+    """As a picture of its own it is XML with its own colours, on paper of its own."""
+    drawn = standalone(bars("waits", [Bar("a", 1.0, 0.5, 1.5)], words=str))
+    root = fromstring(drawn)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "--paper" in (root.findtext("{http://www.w3.org/2000/svg}style") or "")
