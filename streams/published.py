@@ -71,13 +71,13 @@ def figures(config: Config, published: Published, target: str, now_ms: float) ->
 
 
 def policies(config: Config, published: Published, now_ms: float) -> PolicyLines:
-    """The policy of every configured service: the operators' where they set one, else the configured one."""
+    """The policy of every configured service: the operators' where they set one, else the configured one; and what `auto` stands for."""
     return PolicyLines(snapshots=ages(published, now_ms), services=tuple(_policy(config, published, service) for service in sorted(config.services)))
 
 
 def _policy(config: Config, published: Published, service: str) -> PolicyLine:
     snapshot = published.snapshots.get(service)
-    told, why, configured = (snapshot.policy, snapshot.elected, "") if snapshot else ("", "", "")
+    told, why = (snapshot.policy, snapshot.elected) if snapshot else ("", "")
     configured = config.routing_for(service).policy
     policy = "auto" if why else told or configured
     by_hand = bool(told) and not (why and configured == "auto")
