@@ -42,8 +42,8 @@ def replay(environ: dict[str, str]) -> Callable[..., Ran]:
 
 @contextmanager
 def _traffic(config: Config, speed: float = 1.0) -> Generator[list[int]]:
-    """Requests on all partitions while it lasts; afterwards, how many events were confirmed. Event time passes faster, up to now and beyond."""
-    stop, sent = threading.Event(), [0]
+    """Requests on all partitions while it lasts: how many events were confirmed, over how many ms of event time, which passes faster, up to now and beyond."""
+    stop, sent = threading.Event(), [0, 0]
 
     async def send() -> None:
         luck, clock = random.Random(1), SystemClock()
@@ -58,6 +58,7 @@ def _traffic(config: Config, speed: float = 1.0) -> Generator[list[int]]:
                 events.append(Completed(at_ms=now_ms, **common, **ended))
                 await client.send_and_wait(topic_name(config.kafka, "events"), encode_events(events), partition=luck.randrange(4))
                 sent[0] += len(events)
+                sent[1] = int((clock.now_ms() - began_ms) * speed)
                 await asyncio.to_thread(stop.wait, 0.02)
 
     thread = threading.Thread(target=asyncio.run, args=(send(),))
@@ -132,8 +133,9 @@ def test_a_recording_of_more_than_a_minute_with_plans_is_verified(
     """Of event time, which passes ten times faster here: what leaders plan in other processes meanwhile stands in nobody's way."""
     config_file.write_text(config_file.read_text().replace("[intervals]", "[intervals]\nanalysis_ms = 1000"))
     start_worker(config_file).wait_for("leading with term")
-    with _traffic(config, speed=10.0):
+    with _traffic(config, speed=10.0) as sent:
         eventually(lambda: '"now_per_min"' in routecast("insights", "--kind", "capacity", "--json").stdout)
+        eventually(lambda: sent[1] > 62_000)
     file = tmp_path / "long.rec"
     assert routecast("record", "--out", str(file), "--from", "beginning", "--until-end").returncode == 0
     shown = replay(str(file), "--verify", "--json")
