@@ -38,10 +38,15 @@ def backtest(
         routecast=version("routecast"), source=played.source, seeds=tuple(scene.seed for scene in played.scenes), configuration=played.config.version,
         command=asked.command, verdict=verdict(outcome.runs, found), targets=played.targets, spells=played.spells, labels=outcome.incidents,
         labelled=asked.labels is not None, policies=outcome.policies, differences=found, off_policy=tuple(off_policy),
-        disagreements=disagreements(outcome.policies, off_policy, played.targets, _per_s(played)),
+        disagreements=disagreements(outcome.policies, off_policy, played.targets, _per_s(played), left_out=_left_out(played)),
         fidelity=fidelity(played.traffic, played.scenes[0], outcome.policies, played.config.version) if played.traffic is not None else None,
         worst=outcome.worst, quality=played.quality, checks=tuple(it.of(by_name[it.policy].figures) for it in asked.conditions),
     )  # fmt: skip
+
+
+def _left_out(played: Input) -> int:
+    """Recorded requests that are not played."""
+    return 0 if played.traffic is None else int(played.traffic.attempts.first.sum()) - played.source.requests
 
 
 def _per_s(played: Input) -> float:

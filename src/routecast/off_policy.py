@@ -11,10 +11,10 @@ import numpy as np
 from routecast.analytics.evaluation.decisions import logged_decisions
 from routecast.analytics.evaluation.estimators import on_policy
 from routecast.analytics.evaluation.evaluate import evaluate
-from routecast.analytics.evaluation.logged import Floats, Logged
-from routecast.analytics.evaluation.policies import TargetPolicy, in_proportion, static, uniform
+from routecast.analytics.evaluation.logged import Logged
+from routecast.analytics.evaluation.policies import TargetPolicy, static, uniform
 from routecast.analytics.evaluation.reconfigured import reconfigured
-from routecast.analytics.evaluation.snapshot_policies import greedy, performance
+from routecast.analytics.evaluation.snapshot_policies import greedy, performance, weighted
 from routecast.analytics.evaluation.uncertainty import by_influence
 from routecast.backtest_fleet import Candidate
 from routecast.backtest_input import Told
@@ -92,42 +92,26 @@ def _as_logged(name: str, logged: Logged) -> tuple[OffPolicy, ...]:
 def _policy(candidate: Candidate, snapshots: Snapshots, service: str, configuration: str) -> TargetPolicy | None:
     """The candidate's choices as probabilities; None where they do not follow from the log."""
     config, routing, targets = candidate.config, candidate.config.routing_for(service), candidate.config.targets_of(service)
-    weights = {target.id: target.weight for target in targets}
     if config.version != configuration:
         snapshots = {version: reconfigured(snapshot, targets, routing) for version, snapshot in snapshots.items()}
     match candidate.policy or routing.policy:
         case "round_robin":
-            return static(weights)
+            return _round_robin({target.id: target.weight for target in targets})
         case "random":
             return uniform
         case "greedy":
             return greedy(snapshots, routing)
         case "weighted":
-            return _weighted(snapshots, weights)
+            return weighted(snapshots)
         case "performance" | "auto":
             return performance(snapshots, targets, routing, random.Random(0))
         case _:
             return None
 
 
-def _weighted(snapshots: Snapshots, weights: Mapping[str, float]) -> TargetPolicy:
-    """In proportion to score × weight, as each snapshot has them; without a snapshot it cannot say."""
-
-    def policy(logged: Logged) -> Floats:
-        column = {target: i for i, target in enumerate(logged.targets)}
-        versions, row = np.unique(logged.versions, axis=0, return_inverse=True)
-        table = np.full((len(versions), len(column)), np.nan)
-        for case, (term, seq) in enumerate(versions.tolist()):
-            if (snapshot := snapshots.get((term, seq))) is not None:
-                table[case] = 0.0
-                for entry in snapshot.targets:
-                    if entry.id in column:
-                        table[case, column[entry.id]] = entry.score * weights.get(entry.id, 0.0)
-        found = table[row.reshape(-1)]
-        chances = in_proportion(np.nan_to_num(found), logged.allowed)
-        return np.where(np.isnan(found).any(axis=1, keepdims=True), np.nan, chances)
-
-    return policy
+def _round_robin(weights: Mapping[str, float]) -> TargetPolicy:
+    """By the configured weights, of the targets that the log allowed anywhere: others were out all the time."""
+    return lambda logged: static({target: weights.get(target, 0.0) for target in logged.targets})(logged)
 
 
 def _row(name: str, method: str, value: Estimate, evaluation: Evaluation) -> OffPolicy:

@@ -57,6 +57,13 @@ def test_load_that_would_queue_is_named_with_its_figure() -> None:
     assert text == "b: the simulation says 9.00 s, the log 1.50 s (+500%): load that moves would queue, which the log cannot know: a at 180% of what it can do"
 
 
+def test_queues_that_were_cut_off_are_no_merit_of_the_policy() -> None:
+    """Where only the newest requests are played, those before had left queues that the simulation knows nothing of."""
+    (text,) = disagreements([answer(900.0, 0.5)], [said(1500.0)], [fit("a", 50.0)], per_s=1.0, left_out=1271)
+    assert "the 1,271 requests before those that were played had left queues" in text
+    assert "takes load off" not in text
+
+
 def test_thin_support_is_named() -> None:
     """A log that is worth few decisions for this policy says so."""
     (text,) = disagreements([answer(900.0, 0.5)], [said(1500.0, effective=700.0)], [fit("a", 50.0)], per_s=1.0)
