@@ -79,7 +79,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         unknown = [arm.policy for arm in self.arms if arm.policy not in policies]
         faults = {
             f"arms {names} must have different names": len(set(names)) < len(names),
-            f"no policy {unknown[:1]}: choose one of {', '.join(policies[1:])}": bool(unknown),
+            f"no policy {unknown[0] if unknown else ''!r}: choose one of {', '.join(policies[1:])}": bool(unknown),
             f"shares of the arms must add up to 1, not {sum(arm.share for arm in self.arms):.6g}": abs(sum(arm.share for arm in self.arms) - 1.0) > 1e-6,
             f"it must end after its start, within {LONGEST_DAYS:.0f} days": not 0 < self.ends_ms - self.starts_ms <= LONGEST_DAYS * 864e5,
             "the washout must be shorter than a block": self.unit == "block" and self.washout_ms >= self.block_ms,

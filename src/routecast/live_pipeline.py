@@ -172,6 +172,7 @@ class LivePipeline:
             if time.monotonic() > until_s:
                 raise CheckFailed(f"the workers were not ready within {_READY_S:.0f} s: look into their logs")
             time.sleep(_POLL_S)
+        self._say(f"ready; in another terminal: routecast top --config {file}")
 
     def _start_worker(self, number: int, file: Path, environ: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "routecast.cli", "worker", "--config", str(file)]
