@@ -62,8 +62,8 @@ def test_a_sink_tells_what_it_stores_puts_off_and_buries(
         assert before["routecast_sink_retries_total"] > 0
         assert _scraped(port, "/healthz")[0] == 200
         away[0] = False
-        eventually(lambda: _figures(port)["routecast_sink_lag"] == 0)
-    stored = _figures(port)
+        eventually(lambda: (_figures(port)["routecast_sink_lag"], _figures(port)["routecast_ready"]) == (0, 1))
+        stored = _figures(port)
     assert (stored["routecast_sink_influx_up"], stored["routecast_ready"], stored["routecast_dead_letters_total"]) == (1, 1, 1)
     assert len({row["title"] for row in store.query('BUCKET(1y) |> filter(fn: (r) => r._field == "title") |> map(fn: (r) => ({title: r._value}))')}) == 30
     assert stored["routecast_sink_points_total"] >= 30  # and its own, every ten seconds

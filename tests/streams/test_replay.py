@@ -179,6 +179,7 @@ def test_everything_published_is_computed_again_byte_for_byte(tmp_path: Path, se
         assert (recording.manifest.base is None) == (begin == "beginning")
 
 
+@pytest.mark.timeout(300)
 def test_a_recording_across_the_expiry_of_panes_is_verified(tmp_path: Path) -> None:
     """Twelve minutes: what is older than ten is let go of by fold and leader at the same offsets and ticks."""
     world = _World(7)
