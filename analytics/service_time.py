@@ -96,7 +96,6 @@ class ServiceTime:
         shrunk = np.where(known, (e + weight * prior) / np.maximum(n + weight, _LEAST_N), prior)
         return np.exp(shrunk + variance / 2)
 
-
     def spread(self, variance: float, learning_rate: float) -> Floats:
         """Standard deviation of what is believed of the logarithm of each estimate: the prior counts as in `estimate`."""
         return np.sqrt(variance / np.maximum(self._long_n + 1.0 / learning_rate - 1.0, 1.0))

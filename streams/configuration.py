@@ -50,7 +50,10 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
         if name.startswith(PREFIX) and name not in RESERVED:
             _set(table, name, value, origins)
     if not table:
-        raise ConfigError(f"no configuration: {str(DEFAULT_FILE)!r} is not here; give --config FILE or write it, at least one [[target]]; `routecast demo --write-config FILE` writes an example")
+        raise ConfigError(
+            f"no configuration: {str(DEFAULT_FILE)!r} is not here; give --config FILE or write it, at least one [[target]]; "
+            "`routecast demo --write-config FILE` writes an example"
+        )
     return Loaded(_validate(table, source, origins), origins, file if file.exists() else None)
 
 
