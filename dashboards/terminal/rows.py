@@ -20,6 +20,8 @@ WORTH_A_LOOK: Final = 15
 _BY_STATE: Final[Mapping[State, int]] = {"open": 60, "rate_limited": 40, "recovering": 30, "degraded": 20, "drained": 10, "unknown": 5, "ok": 0}
 _BY_ALERT: Final[Mapping[Severity, int]] = {"critical": 70, "high": 50, "medium": 25, "low": 15}
 _WORSE: Final = 18
+_NEW_MS: Final = 120_000.0
+"""What became worse within this comes before what has been so for longer: people and routing know the latter."""
 _TRENDS: Final[Sequence[Direction]] = ("declining", "improving", "stable")
 _UNKNOWN_TARGET: Final = Subject("")
 
@@ -63,12 +65,13 @@ def _row(
 ) -> TargetRow:
     standing, figures, points = journal.standings[snapshot.service, entry.id], subject.windows.get(window, NOTHING), journal.history.of(entry.id)
     alert: Severity | None = next((found.severity for found in about.alerts.get(entry.id, ())), None)
-    worse = any(change.worse for change in about.changes.get(entry.id, ()))
+    worse = [change.since_ms for change in about.changes.get(entry.id, ()) if change.worse]
+    new = bool(worse) and snapshot.at_ms - max(worse) < _NEW_MS
     known = figures is not NOTHING
     return TargetRow.model_construct(
         id=entry.id, service=snapshot.service, provider=config.provider if config else subject.provider or "-",
         model=config.model if config else subject.model or "-", region=config.region if config else subject.region, state=entry.state,
-        since=standing.since, trouble=max(_BY_STATE[entry.state], _BY_ALERT[alert] if alert else 0, _WORSE if worse else 0), alert=alert,
+        since=standing.since, trouble=max(_BY_STATE[entry.state], _BY_ALERT[alert] if alert else 0, _WORSE + new if worse else 0), alert=alert,
         score=entry.score, success=entry.success, cost_s=entry.cost_s, usd=entry.usd, share=journal.shares[snapshot.service][entry.id],
         share_before=standing.before.get(entry.id),
         ramp=entry.ramp, in_flight=entry.in_flight, capacity=entry.capacity, headroom=entry.headroom, weight=entry.weight,

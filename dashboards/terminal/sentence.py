@@ -54,7 +54,7 @@ def since_of(row: TargetRow, now_ms: float) -> str:
 
 
 def _open(row: TargetRow, facts: Facts) -> str:
-    failing = f", {percent(facts.failing)} of its requests failed" if facts.failing else ""
+    failing = f", {percent(facts.failing)} of its latest requests failed" if facts.failing else ""
     return f"{line_of(row.id)} is open {since_of(row, facts.now_ms)}{failing}"
 
 
@@ -64,7 +64,7 @@ def _rate_limited(row: TargetRow, facts: Facts) -> str:
 
 
 def _recovering(row: TargetRow, facts: Facts) -> str:
-    failing = f" after {percent(facts.failing)} of its requests failed" if facts.failing else ""
+    failing = f" after {percent(facts.failing)} of its latest requests failed" if facts.failing else ""
     return f"{line_of(row.id)} is being tried again{failing}, out of the traffic {since_of(row, facts.now_ms)}"
 
 
@@ -104,7 +104,7 @@ def _answer(row: TargetRow, facts: Facts) -> str:
     if row.state in _ANSWERS:
         return _ANSWERS[row.state]
     before = f", it was {percent(row.share_before)}" if row.share_before is not None and abs(row.share_before - row.share) > _GAIN else ""
-    return f"it stays in use with {percent(row.share)} of the requests{before}, at an expected {number(row.cost_s)} s"
+    return f"it stays in use, {percent(row.share)} of the requests are planned for it{before}, at an expected {number(row.cost_s)} s"
 
 
 def _gains(row: TargetRow, others: Sequence[TargetRow], before: Mapping[str, float]) -> str:

@@ -11,8 +11,10 @@ from routecast.dashboards.terminal.columns import COLUMNS, cells, fit, matching,
 from routecast.dashboards.terminal.journal import Journal
 from routecast.dashboards.terminal.page_text import page_lines
 from routecast.dashboards.terminal.picture import Picture
+from routecast.dashboards.terminal.rows import About, first, rows
 from routecast.dashboards.terminal.text import lines
 from routecast.models.config import Config
+from routecast.models.insights import Change, Subject
 from routecast.models.snapshot import RoutingSnapshot, State, TargetScore, encode_snapshot
 from routecast.streams.memory import Record
 
@@ -93,7 +95,7 @@ def test_what_needs_a_look_comes_first_and_filters_look_everywhere_or_in_a_field
     [
         (0, 0, "no snapshot was ever published: `routecast worker` starts a worker"),
         (30, 30, "all 3 targets are well"),
-        (75, 75, r"b is open since \d\d:14:21 (14 s), 83% of its requests failed; single probes test it, at the latest after 30 s; its share goes to a ("),
+        (75, 75, r"b is open since \d\d:14:21 (14 s), 83% of its latest requests failed; single probes test it, at the latest after 30 s; its share goes to "),
         (30, 60, "nobody publishes: the snapshot of chat is"),
     ],
 )
@@ -101,6 +103,21 @@ def test_one_sentence_says_who_is_bad_since_when_and_what_is_done(story: Story, 
     """Also when nothing is the matter, when nobody publishes, and when nobody ever did."""
     sentence = story.picture(second or -1).board(story.frames[0].at_ms + now_s * 1000.0).sentence
     assert sentence.startswith(said.replace(r"\d\d", "22"))
+
+
+def test_what_became_worse_lately_comes_before_what_has_been_so_for_long(story: Story) -> None:
+    """Whatever share of the traffic each has."""
+    journal, now_ms = story.journal(30), story.frames[0].at_ms + 30_000.0
+
+    def change(target: str, since_ms: float) -> Change:
+        return Change(
+            id=target, version=1, subject=Subject(kind="target", id=target, service="chat"), metric="response_time", worse=True, since_ms=since_ms,
+            detected_ms=since_ms, before=500.0, after=900.0, statistic=15.0, threshold=14.0, n=9,
+        )  # fmt: skip
+
+    for old, new in (("a", "b"), ("b", "a")):
+        changes = {old: [change(old, now_ms - 600_000.0)], new: [change(new, now_ms - 20_000.0)]}
+        assert [row.id for row in first(rows(journal, CONFIG, About({}, changes, {}), "1m"))][:2] == [new, old]
 
 
 def test_the_page_says_why_a_target_gets_its_share(story: Story) -> None:
