@@ -45,23 +45,17 @@ class Ballot:
         self._process.stop()
 
 
-class _Reply:
-    """In the process: the evidence, and the folder that nobody else will remove when the caller is gone."""
+def _reply(question: bytes) -> bytes:
+    """In the process: the elections."""
+    from routecast.streams.evidence import elections  # noqa: PLC0415 - the watch goes first, numpy is slow to import
 
-    def __init__(self) -> None:
-        self._folder = ""
+    return asyncio.run(elections(ElectionInput.model_validate_json(question))).model_dump_json().encode() + b"\n"
 
-    def __call__(self, question: bytes) -> bytes:
-        asked = ElectionInput.model_validate_json(question)
-        self._folder = asked.folder
-        from routecast.streams.evidence import elections  # noqa: PLC0415 - the watch goes first, numpy is slow to import
 
-        return asyncio.run(elections(asked)).model_dump_json().encode() + b"\n"
-
-    def tidy(self) -> None:
-        """Remove the folder."""
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+def _tidy(question: bytes) -> None:
+    """Remove the folder: nobody else will when the caller is gone."""
+    with suppress(ValidationError):
+        shutil.rmtree(ElectionInput.model_validate_json(question).folder, ignore_errors=True)
 
 
 def _bound_memory() -> None:
@@ -73,5 +67,4 @@ def _bound_memory() -> None:
 
 if __name__ == "__main__":
     _bound_memory()
-    reply = _Reply()
-    answer(float(sys.argv[1]) if len(sys.argv) > 1 else LONGEST_S, reply, reply.tidy)
+    answer(float(sys.argv[1]) if len(sys.argv) > 1 else LONGEST_S, _reply, _tidy)

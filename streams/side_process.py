@@ -111,15 +111,15 @@ def _asked(process: subprocess.Popen[bytes], question: bytes) -> bytes:
         return b""
 
 
-def answer(longest_s: float, reply: Callable[[bytes], bytes], alone: Callable[[], object] = bool) -> None:
-    """In the process: read one line, write the reply to it, end. `alone` is called where the caller went away first."""
+def answer(longest_s: float, reply: Callable[[bytes], bytes], alone: Callable[[bytes], object] = bool) -> None:
+    """In the process: read one line, write the reply to it, end. `alone` is called with the line where the caller went away first."""
     if hasattr(os, "nice"):
         os.nice(_NICE)
     timer = threading.Timer(longest_s, _end, (_LATE,))
     timer.daemon = True
     timer.start()
     question = sys.stdin.buffer.readline()
-    threading.Thread(target=_watch, args=(alone,), daemon=True).start()
+    threading.Thread(target=_watch, args=(alone, question), daemon=True).start()
     try:
         sys.stdout.buffer.write(reply(question))
         sys.stdout.buffer.flush()
@@ -130,10 +130,10 @@ def answer(longest_s: float, reply: Callable[[bytes], bytes], alone: Callable[[]
     _end(0)
 
 
-def _watch(alone: Callable[[], object]) -> None:
+def _watch(alone: Callable[[bytes], object], question: bytes) -> None:
     """End with the caller."""
     sys.stdin.buffer.read()
-    alone()
+    alone(question)
     _end(_ALONE)
 
 

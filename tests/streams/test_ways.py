@@ -137,7 +137,7 @@ def test_a_shadow_decides_and_the_control_serves(trying: Make) -> None:
 
 def test_an_arm_with_weight_0_stays_away_from_a_target(trying: Make) -> None:
     """The other arm does not."""
-    router, _ = trying(arms=(Arm(name="control", share=0.5), Arm(name="rest", share=0.5, weights={"a": 0.0})))
+    router, _ = trying(arms=(Arm(name="control", share=0.5, policy="random"), Arm(name="rest", share=0.5, policy="random", weights={"a": 0.0})))
     targets: dict[str, set[str]] = {"control": set(), "rest": set()}
     for _ in range(300):
         decision = router.choose()
