@@ -43,6 +43,8 @@ def _counted(status: dict[str, Any]) -> Counter[tuple[str, str]]:
     return Counter({(arm["name"], name): arm[field] for arm in status["arms"] for name, field in (("exposed", "exposed"), ("ok", "ok"), ("error", "failed"))})
 
 
+@pytest.mark.alone
+@pytest.mark.timeout(300)
 def test_counts_of_an_experiment_are_the_truth_though_the_leader_is_killed(
     routecast: Command, config: Config, config_file: Path, start_worker: Command, run: Run, environ: dict[str, str], eventually: Command
 ) -> None:  # fmt: skip
@@ -65,7 +67,7 @@ def test_counts_of_an_experiment_are_the_truth_though_the_leader_is_killed(
     leader = next(worker for worker in workers if "leading with term" in worker.said)
     leader.process.kill()
     run(both(3))
-    eventually(lambda: _counted(json.loads(routecast("experiment", "status", "rr", "--json").stdout)) == truth, within_s=40)
+    eventually(lambda: _counted(json.loads(routecast("experiment", "status", "rr", "--json").stdout)) == truth, within_s=100)
     status = json.loads(routecast("experiment", "status", "rr", "--json").stdout)
     assert (status["state"], status["sample_ratio"]["ok"], sum(truth[arm, "exposed"] for arm in ("control", "rr"))) == ("running", True, 600)
 
