@@ -68,8 +68,9 @@ def containers(tmp_path: Path, kafka: Kafka, empty_store: Any, influx: Any) -> I
     made = Containers(tmp_path, kafka, empty_store, influx.url)
     yield made
     for process in made.running:
-        process.kill()
-        process.wait()
+        process.terminate()  # a worker that is killed leaves its processes behind
+    for process in made.running:
+        process.wait(60)
 
 
 @pytest.mark.timeout(240)
