@@ -25,25 +25,19 @@ from routecast.analytics.table_columns import Cells, Codes
 from routecast.models.config import Config
 from routecast.models.election import ELECTABLE, Electable, Election, ElectionInput, Elections
 from routecast.models.errors import CheckFailed
-from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.reading import reader
+from routecast.streams.recorded_decisions import Snapshots, decision_batches, recorded_snapshots
 from routecast.streams.recorded_orders import recorded_orders
-from routecast.streams.recorded_range import EVERYTHING, in_time
 from routecast.streams.recorder import Recorder
 from routecast.streams.recording import Recording, RecordingWriter
-from routecast.streams.replay import readable
-from routecast.streams.topics import EVENTS, SCORES
-from routecast.streams.verification import Verification
 
 Table = Mapping[str, NDArray[Any]]
-Snapshots = Mapping[tuple[int, int], RoutingSnapshot]
 
 COLUMNS: Final = (
     "request_id", "attempt", "started_at", "ended_at", "service", "target", "policy", "term", "seq", "propensity", "allowed", "forced", "outcome",
     "caller_fault", "cost_usd", "quality", "input_tokens", "max_output_tokens",
 )  # fmt: skip
 """Of the table `decisions`, what is looked at."""
-_BATCH = 1 << 13
 _MOST_CELLS = 20_000_000
 _SETTLE = np.timedelta64(60, "s")
 """Requests this new may be under way still, the slow ones above all."""
@@ -64,7 +58,7 @@ def elected(path: Path, config: Config, following: Mapping[str, str]) -> list[El
     """What a recording says of these services, each with the policy that it follows."""
     with Recording(path) as recording:
         table = decisions(recording, config)
-        snapshots = _snapshots(recording)
+        snapshots = recorded_snapshots(recording)
     return [_election(table, snapshots.get(service, {}), config, service, policy) for service, policy in sorted(following.items())]
 
 
@@ -72,35 +66,15 @@ def decisions(recording: Recording, config: Config) -> dict[str, NDArray[Any]]:
     """The columns of the table `decisions` that are looked at; texts are objects, None where unknown."""
     columns, pairing = DecisionColumns({target.id: target for target in config.target}, recorded_orders(recording)), Pairing()
     parts: dict[str, list[Cells]] = {name: [] for name in COLUMNS}
-
-    def keep(batch: Mapping[str, Cells]) -> None:
+    for batch in decision_batches(recording, pairing, columns):
         for name, cells in parts.items():
             cells.append(batch[name])
-
-    for _, _, record in in_time(recording, EVENTS, EVERYTHING):
-        for event in readable(record.value)[0]:
-            pairing.add(event)
-        if len(pairing) >= _BATCH:
-            keep(columns.batch(pairing.take()))
-    keep(columns.batch(pairing.finish()))
     return {name: _column(cells, columns.codes.get(name)) for name, cells in parts.items()}
 
 
 def _column(parts: list[Cells], codes: Codes | None) -> NDArray[Any]:
     cells = np.concatenate([np.asarray(part, object) if isinstance(part, list) else part for part in parts])
     return cells if codes is None else np.array([*codes.names, None], object)[cells]  # −1, nothing, is the last
-
-
-def _snapshots(recording: Recording) -> dict[str, dict[tuple[int, int], RoutingSnapshot]]:
-    """By service, what was published meanwhile, computed again: the log keeps only the newest."""
-    found: dict[str, dict[tuple[int, int], RoutingSnapshot]] = {}
-    try:
-        for _, messages in Verification(recording, _silent).play():
-            for snapshot in (decode_snapshot(message.value) for message in messages if message.topic == SCORES):
-                found.setdefault(snapshot.service, {})[snapshot.version] = snapshot
-    except CheckFailed:
-        return found  # decisions without a snapshot are left out, and counted
-    return found
 
 
 def _election(table: Table, snapshots: Snapshots, config: Config, service: str, in_force: str) -> Election:
@@ -128,7 +102,3 @@ def of_policy(table: Table, service: str, policy: str, most: int) -> Table:
     kept = set(table["request_id"][newest].tolist())
     rows = np.fromiter((name in kept for name in table["request_id"].tolist()), np.bool_, len(first)) & (table["service"] == service)
     return {name: cells[rows] for name, cells in table.items()}
-
-
-def _silent(events: int, at_ms: float) -> None:
-    """Nobody watches."""

@@ -6,7 +6,7 @@ Memory: the columns, and one part of each partition of the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from routecast.models.tables import DECISIONS, EVENTS, WINDOWS, Column
 from routecast.streams import topics
 from routecast.streams.playback import Playback
 from routecast.streams.recorded_attempts import recorded_config
+from routecast.streams.recorded_decisions import BATCH, Told, decision_batches, silent
 from routecast.streams.recorded_orders import recorded_orders
 from routecast.streams.recorded_range import Placed, Range, in_time
 from routecast.streams.recorded_windows import closed_windows
@@ -35,11 +36,7 @@ from routecast.streams.replay import readable
 
 Bound = datetime | float | Mapping[int, int] | None
 """A time (with a time zone, or epoch milliseconds), or an offset of each partition; None: none."""
-Told = Callable[[int, float], None]
-"""Told how many events were read and the append time they have reached, epoch ms."""
 
-_BATCH = 1 << 13
-"""Attempts whose columns are made at once: few enough that they stay in the processor's cache."""
 _RECORDS = 2000
 _SCORED = ("quality", "satisfaction")
 
@@ -58,8 +55,8 @@ def load_decisions(path: str | Path, *, begin: Bound = None, end: Bound = None, 
     with Recording(Path(path)) as recording:
         config, pairing = recorded_config(recording), Pairing()
         columns = DecisionColumns({target.id: target for target in config.target} if config else {}, recorded_orders(recording))
-        records = in_time(recording, topics.EVENTS, Range(_bound(begin), _bound(end)))
-        frame = _frame(DECISIONS, _decisions(records, pairing, columns, tell or _silent), columns.codes)
+        batches = decision_batches(recording, pairing, columns, Range(_bound(begin), _bound(end)), tell or silent)
+        frame = _frame(DECISIONS, batches, columns.codes)
     return _judged(frame.sort_values("started_at", kind="stable", ignore_index=True), pairing.feedback)
 
 
@@ -71,7 +68,7 @@ def load_events(path: str | Path, *, begin: Bound = None, end: Bound = None, tel
     columns = EventColumns()
     with Recording(Path(path)) as recording:
         records = in_time(recording, topics.EVENTS, Range(_bound(begin), _bound(end)))
-        return _frame(EVENTS, _events(records, columns, tell or _silent), columns.codes)
+        return _frame(EVENTS, _events(records, columns, tell or silent), columns.codes)
 
 
 def load_windows(path: str | Path, *, begin: Bound = None, end: Bound = None, tell: Told | None = None) -> pd.DataFrame:
@@ -84,7 +81,7 @@ def load_windows(path: str | Path, *, begin: Bound = None, end: Bound = None, te
         config = recorded_config(recording)
         if config is None:
             raise CheckFailed(f"{str(path)!r} holds no configuration that this version reads: windows need one; record again")
-        playback = Playback(recording, Range(_bound(begin), _bound(end)), tell or _silent)
+        playback = Playback(recording, Range(_bound(begin), _bound(end)), tell or silent)
         frame = _frame(WINDOWS, _windows(playback, config, columns), columns.codes)
     keys = ["window", "starts_at", "kind", "id"]
     frame = frame[~frame.duplicated(keys, keep="last")]
@@ -115,7 +112,7 @@ def _events(records: Iterator[Placed], columns: EventColumns, tell: Told) -> Ite
         found, _ = readable(record.value)
         events += found
         places += [Place(partition, record.offset, append_ms)] * len(found)
-        if len(events) >= _BATCH:
+        if len(events) >= BATCH:
             done += len(events)
             tell(done, append_ms)
             yield columns.batch(events, places)
@@ -131,19 +128,6 @@ def _windows(playback: Playback, config: Config, columns: WindowColumns) -> Iter
             yield columns.batch(records, playback.end_ms)
             records = []
     yield columns.batch(records, playback.end_ms)
-
-
-def _decisions(records: Iterator[Placed], pairing: Pairing, columns: DecisionColumns, tell: Told) -> Iterator[dict[str, Cells]]:
-    events = 0
-    for append_ms, _, record in records:
-        found, _ = readable(record.value)
-        for event in found:
-            pairing.add(event)
-        events += len(found)
-        tell(events, append_ms)
-        if len(pairing) >= _BATCH:
-            yield columns.batch(pairing.take())
-    yield columns.batch(pairing.finish())
 
 
 def _frame(table: Sequence[Column], batches: Iterator[dict[str, Cells]], codes: Mapping[str, Codes]) -> pd.DataFrame:
@@ -186,7 +170,3 @@ def _bound(bound: Bound) -> float | Mapping[int, int] | None:
     if bound.tzinfo is None:
         raise ConfigError(f"{bound.isoformat()!r} has no time zone: give one, for example datetime(…, tzinfo=UTC)")
     return bound.timestamp() * 1000.0
-
-
-def _silent(events: int, at_ms: float) -> None:
-    """Nobody watches."""

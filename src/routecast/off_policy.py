@@ -17,17 +17,12 @@ from routecast.analytics.evaluation.reconfigured import reconfigured
 from routecast.analytics.evaluation.snapshot_policies import greedy, performance, weighted
 from routecast.analytics.evaluation.uncertainty import by_influence
 from routecast.backtest_fleet import Candidate
-from routecast.backtest_input import Told
 from routecast.models.backtest import OffPolicy
 from routecast.models.errors import CheckFailed
 from routecast.models.evaluation import Evaluation, Method
 from routecast.models.report import Estimate
-from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
+from routecast.streams.recorded_decisions import Snapshots, Told, recorded_snapshots
 from routecast.streams.recording import Recording
-from routecast.streams.topics import SCORES
-from routecast.streams.verification import Verification
-
-Snapshots = Mapping[tuple[int, int], RoutingSnapshot]
 
 _NOT_LOGGED = "it goes by what is not logged, such as each router's requests in flight: only the simulation can tell"
 _WORDS: Mapping[Method, str] = {"doubly_robust": "doubly robust", "self_normalised": "self-normalised", "inverse_propensity": "inverse propensity"}
@@ -50,21 +45,9 @@ def off_policy(path: Path, service: str, candidates: Sequence[Candidate], config
         logged = logged_decisions(load_decisions(path), service)
     except CheckFailed as error:
         return tuple(_refused(candidate.name, str(error)) for candidate in candidates)
-    snapshots = recorded_snapshots(path, service, tell)
-    return tuple(row for candidate in candidates for row in _rows(candidate, logged, snapshots, service, configuration, recorded))
-
-
-def recorded_snapshots(path: Path, service: str, tell: Told) -> Snapshots:
-    """Every snapshot of a service that leaders published while the recording ran, computed again; none where no leader was recorded."""
-    found: dict[tuple[int, int], RoutingSnapshot] = {}
     with Recording(path) as recording:
-        try:
-            for _, messages in Verification(recording, tell).play():
-                snapshots = (decode_snapshot(message.value) for message in messages if message.topic == SCORES)
-                found |= {snapshot.version: snapshot for snapshot in snapshots if snapshot.service == service}
-        except CheckFailed:
-            return found  # what is missing is missing: decisions without a snapshot are left out, and counted
-    return found
+        snapshots = recorded_snapshots(recording, tell).get(service, {})
+    return tuple(row for candidate in candidates for row in _rows(candidate, logged, snapshots, service, configuration, recorded))
 
 
 def _rows(candidate: Candidate, logged: Logged, snapshots: Snapshots, service: str, configuration: str, recorded: str) -> tuple[OffPolicy, ...]:
