@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.cost import Weights
+from routecast.analytics.fleet.cost import Weights
 
 Floats = NDArray[np.float64]
 

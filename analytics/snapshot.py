@@ -14,26 +14,26 @@ import numpy as np
 from msgspec import convert, to_builtins
 from numpy.typing import NDArray
 
-from routecast.analytics.capacity_fit import CapacityFit, Fit, LatencyGroups
+from routecast.analytics.changes.changes import Changes
 from routecast.analytics.checkpoint import State, Stateful, restore, state_of
-from routecast.analytics.cost import Estimates, Weights, expected_cost
 from routecast.analytics.digits import six_digits as _r
-from routecast.analytics.fleet_health import FleetHealth
-from routecast.analytics.horizon import Evidence, Horizon, evidence_of
-from routecast.analytics.insights.changes import Changes
+from routecast.analytics.fleet.capacity_fit import CapacityFit, Fit, LatencyGroups
+from routecast.analytics.fleet.cost import Estimates, Weights, expected_cost
+from routecast.analytics.fleet.fleet_health import FleetHealth
+from routecast.analytics.fleet.horizon import Evidence, Horizon, evidence_of
+from routecast.analytics.fleet.money import Money
+from routecast.analytics.fleet.observation import SURGE_WINDOW_MS, Observation
+from routecast.analytics.fleet.price import EffectivePrice
+from routecast.analytics.fleet.quantiles import Quantiles, to_publish
+from routecast.analytics.fleet.rate import ArrivalRate, MeanInFlight, MinuteUse
+from routecast.analytics.fleet.refusals import Refusals
+from routecast.analytics.fleet.regions import RegionOffsets
+from routecast.analytics.fleet.service_time import ServiceTime, model_numbers, pooled_variance
+from routecast.analytics.fleet.shares import limits_per_s, planned_shares
+from routecast.analytics.fleet.tokens import ExpectedTokens
 from routecast.analytics.merge import Merge, SlotNews
-from routecast.analytics.money import Money
-from routecast.analytics.newcomers import configured, newcomers
-from routecast.analytics.observation import SURGE_WINDOW_MS, Observation
-from routecast.analytics.price import EffectivePrice
-from routecast.analytics.quantiles import Quantiles, to_publish
-from routecast.analytics.rate import ArrivalRate, MeanInFlight, MinuteUse
-from routecast.analytics.refusals import Refusals
-from routecast.analytics.regions import RegionOffsets
+from routecast.analytics.routing.newcomers import configured, newcomers
 from routecast.analytics.score import current_load, performance_score
-from routecast.analytics.service_time import ServiceTime, model_numbers, pooled_variance
-from routecast.analytics.shares import limits_per_s, planned_shares
-from routecast.analytics.tokens import ExpectedTokens
 from routecast.analytics.totals import difference
 from routecast.models.config import Config, TargetConfig
 from routecast.models.errors import DecodeError

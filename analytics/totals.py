@@ -9,7 +9,7 @@ from operator import add, attrgetter, sub
 from typing import Any
 
 from routecast.analytics.pane import LEAST_MS, MILLION
-from routecast.analytics.rate_limits import HOLD_MS, LONGEST_HOLD_MS
+from routecast.analytics.routing.rate_limits import HOLD_MS, LONGEST_HOLD_MS
 from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Started
 from routecast.models.rows import MOST_REGIONS, RegionTally, TargetTotals
 

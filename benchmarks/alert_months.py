@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routecast import Config
-from routecast.analytics.insights.period import Period
+from routecast.analytics.windows.period import Period
 from routecast.models.config import TargetConfig
 from routecast.models.insights import Subject
 from routecast.models.snapshot import State

@@ -10,9 +10,9 @@ import tracemalloc
 from core import Row, _warm_router
 
 from routecast import Config, Decision
-from routecast.analytics.simulator import EventQueue
+from routecast.analytics.simulation.simulator import EventQueue
 from routecast.overload import MIX, Overload
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.testing import Fleet
 from routecast.virtual_time import run
 

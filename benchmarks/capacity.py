@@ -8,13 +8,13 @@ import numpy as np
 from core import Row
 from study_capacity import noted
 
-from routecast.analytics.arrivals import lognormal_demand
-from routecast.analytics.insights.attempts import Attempts
-from routecast.analytics.insights.capacity import REQUESTS, capacity_of
-from routecast.analytics.insights.capacity_rows import ArrivalRows, TargetRows, capacity_of_rows
-from routecast.analytics.references import orc
-from routecast.analytics.trial import run
-from routecast.analytics.worlds import build
+from routecast.analytics.capacity.attempts import Attempts
+from routecast.analytics.capacity.capacity import REQUESTS, capacity_of
+from routecast.analytics.capacity.capacity_rows import ArrivalRows, TargetRows, capacity_of_rows
+from routecast.analytics.simulation.arrivals import lognormal_demand
+from routecast.analytics.simulation.references import orc
+from routecast.analytics.simulation.trial import run
+from routecast.analytics.simulation.worlds import build
 
 _AIM_S = 20.0
 _LIMIT_MS = 1000.0

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from core import Row
 
 from routecast import Config, Router
-from routecast.analytics.availability import USABLE
-from routecast.analytics.breaker import OwnCusum
+from routecast.analytics.routing.availability import USABLE
+from routecast.analytics.routing.breaker import OwnCusum
 from routecast.models.events import Outcome
 from routecast.models.requirements import NONE
 from routecast.streams.clock import FixedClock

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import msgspec
 
 from routecast import Config, Requirements, Router
-from routecast.analytics.details import DetailsBuilder
 from routecast.analytics.fold import PartitionFold
 from routecast.analytics.merge import Merge
 from routecast.analytics.snapshot import ServiceAnalyst, Tick
+from routecast.analytics.windows.details import DetailsBuilder
 from routecast.models.config import TargetConfig
 from routecast.models.events import Completed, DecisionRef, Event, Started, decode_events, encode_events
 from routecast.models.snapshot import encode_snapshot

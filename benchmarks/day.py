@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from routecast import Config, Requirements, Router
 from routecast.models.events import Outcome
 from routecast.models.requirements import NONE
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.streams.clock import Clock, SystemClock
 from routecast.streams.emitter import Emitter
 from routecast.streams.topics import TRIPS

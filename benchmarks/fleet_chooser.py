@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from routecast.analytics.trial import Simulation
+from routecast.analytics.simulation.trial import Simulation
 from routecast.models.config import Config
 from routecast.models.decision import Decision
 from routecast.models.events import Outcome
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.testing import Fleet
 
 

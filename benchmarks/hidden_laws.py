@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.servers import Done, Queueing, Server
-from routecast.analytics.simulator import EventQueue, Scheduled
+from routecast.analytics.simulation.servers import Done, Queueing, Server
+from routecast.analytics.simulation.simulator import EventQueue, Scheduled
 
 Floats = NDArray[np.float64]
 LawName = Literal["sharing", "batch", "two speeds"]

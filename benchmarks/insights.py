@@ -13,11 +13,11 @@ from alert_months import config, looks
 from core import Row
 from study_alerts import state_bytes
 
+from routecast.analytics.alerts.alerts import Alerts
+from routecast.analytics.changes.trends import TrendTracker
 from routecast.analytics.checkpoint import pack, state_of
-from routecast.analytics.insights.alerts import Alerts
 from routecast.analytics.insights.insights import Insights
 from routecast.analytics.insights.roster import Roster
-from routecast.analytics.insights.trends import TrendTracker
 from routecast.models.insights import Subject
 
 _TARGETS = 1000

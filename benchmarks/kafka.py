@@ -22,14 +22,14 @@ from typing import Any
 import core
 import psutil
 
-from routecast.broker import LocalBroker
 from routecast.models.config import Config, Kafka
 from routecast.models.events import Completed, Event, Started, encode_events
 from routecast.models.tick import TickRecord, decode_tick
-from routecast.streams.admin import create_topics
+from routecast.servers.kafka import LocalBroker
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.reading import reader
 from routecast.streams.configuration import load_config
-from routecast.streams.leading import producer
-from routecast.streams.reading import reader
+from routecast.streams.leadership.leading import producer
 from routecast.streams.topics import EVENTS, TICKS
 
 ENOUGH_S = 240.0

@@ -25,8 +25,8 @@ import kafka
 
 from routecast import Emitter, Router
 from routecast.models.events import Completed, Control, decode_events, encode_events
-from routecast.streams.leading import producer
-from routecast.streams.reading import reader
+from routecast.streams.brokers.reading import reader
+from routecast.streams.leadership.leading import producer
 from routecast.streams.topics import CONTROL, EVENTS
 
 DRAINED = "target-0000"

@@ -21,7 +21,7 @@ import core
 import kafka
 
 from routecast import Requirements, Router
-from routecast.analytics.availability import usable
+from routecast.analytics.routing.availability import usable
 from routecast.models.requirements import NONE
 
 _LOOK_S = 0.001

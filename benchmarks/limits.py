@@ -13,13 +13,13 @@ import core
 from fleet_chooser import FleetChooser
 from study_worlds import START_MS
 
-from routecast.analytics.recorded import RecordedTarget
-from routecast.analytics.references import orc
-from routecast.analytics.simulator import EventQueue
-from routecast.analytics.trial import Chooser, Simulation, run
-from routecast.analytics.worlds import World, build
-from routecast.comparison import FleetPolicy
-from routecast.demonstration import STORM, scene
+from routecast.analytics.simulation.recorded import RecordedTarget
+from routecast.analytics.simulation.references import orc
+from routecast.analytics.simulation.simulator import EventQueue
+from routecast.analytics.simulation.trial import Chooser, Simulation, run
+from routecast.analytics.simulation.worlds import World, build
+from routecast.demo.comparison import FleetPolicy
+from routecast.demo.demonstration import STORM, scene
 from routecast.models.events import Outcome
 
 SETTLED_MS = 5_000.0

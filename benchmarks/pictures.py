@@ -14,18 +14,18 @@ from alert_months import BAD, START_MS, Trouble, config, looks
 from charts import Panel, drawn
 from study_trend import WINDOWS, series
 
-from routecast.analytics.insights.alerts import Alerts
-from routecast.analytics.insights.attempts import AttemptLog
-from routecast.analytics.insights.capacity import capacity_of, evidence_of
-from routecast.analytics.insights.change_detector import ChangeDetector
-from routecast.analytics.insights.replayed import replay
-from routecast.analytics.insights.trend import fit
-from routecast.analytics.servers import Queueing
-from routecast.analytics.simulator import EventQueue
+from routecast.analytics.alerts.alerts import Alerts
+from routecast.analytics.capacity.attempts import AttemptLog
+from routecast.analytics.capacity.capacity import capacity_of, evidence_of
+from routecast.analytics.capacity.replayed import replay
+from routecast.analytics.changes.change_detector import ChangeDetector
+from routecast.analytics.changes.trend import fit
+from routecast.analytics.simulation.servers import Queueing
+from routecast.analytics.simulation.simulator import EventQueue
 from routecast.models.config import Config
 from routecast.models.events import Completed
 from routecast.models.insights import Alert, Change
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.testing import Fleet
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"

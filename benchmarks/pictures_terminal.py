@@ -10,7 +10,7 @@ from pathlib import Path
 from routecast.dashboards.terminal.app import Top
 from routecast.dashboards.terminal.player import Film
 from routecast.dashboards.terminal.source import Frame, Heard
-from routecast.demo_film import demo_film
+from routecast.demo.film import demo_film
 from routecast.models.events import Control
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"

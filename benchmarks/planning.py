@@ -18,7 +18,7 @@ from routecast.analytics.insights.planning import plan
 from routecast.models.errors import Unreachable
 from routecast.models.events import Event
 from routecast.models.planning import PlannedTarget, PlanningInput, encode_planning
-from routecast.streams.planning import Child
+from routecast.streams.leadership.planning import Child
 from routecast.testing import Fleet
 
 _ROUNDS = 30

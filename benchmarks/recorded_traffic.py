@@ -11,7 +11,7 @@ from core import START_MS, configuration
 
 from routecast.models.events import Completed, DecisionRef, Event, Started, encode_events
 from routecast.streams.memory import Record
-from routecast.streams.recording import RecordingWriter
+from routecast.streams.recordings.recording import RecordingWriter
 
 TARGETS, PARTITIONS = 20, 4
 PER_RECORD = 100

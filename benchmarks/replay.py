@@ -14,8 +14,8 @@ from recorded_traffic import write_recording
 _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from routecast.streams.recording import Recording
-from routecast.streams.replay import replay
+from routecast.streams.recordings.recording import Recording
+from routecast.streams.recordings.replay import replay
 what, file = sys.argv[1], Path(sys.argv[2])
 if what != "fold":
     from routecast import frames

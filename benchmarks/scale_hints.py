@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from traces import recorded
 
-from routecast.analytics.insights.scale import load_trend, scale_up
+from routecast.analytics.capacity.scale import load_trend, scale_up
 
 Floats = NDArray[np.float64]
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from core import Row, configuration
 from study_sink import limit, windows
 
-from routecast.dashboards.cardinality import CardinalityGuard
-from routecast.dashboards.influx import Administration
-from routecast.dashboards.line_protocol import Encoder, Line, Point
-from routecast.dashboards.schema import PROVIDER_WINDOW
-from routecast.dashboards.translation import Translator
-from routecast.influxd import LocalInflux, built
+from routecast.dashboards.influx.administration import Administration
+from routecast.dashboards.influx.line_protocol import Encoder, Line, Point
+from routecast.dashboards.influx.schema import PROVIDER_WINDOW
+from routecast.dashboards.points.translation import Translator
+from routecast.dashboards.sink.cardinality import CardinalityGuard
 from routecast.models.config import Influx
 from routecast.models.events import Completed, encode_events
+from routecast.servers.influxd import LocalInflux, built
 
 _LIMIT_LINES = 60_000
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from routecast.analytics.sketch import bucket_of, encode_counts
-from routecast.dashboards.connection import Connection
-from routecast.dashboards.insights import insight_points
-from routecast.dashboards.line_protocol import Destination, Line, Point
-from routecast.dashboards.reports import event_points
-from routecast.dashboards.schema import PIPELINE, PROVIDER_WINDOW
-from routecast.dashboards.scores import ScorePoints
-from routecast.dashboards.translation import Translator
-from routecast.dashboards.windows import window_points
-from routecast.dashboards.writer import MOST_LINES
+from routecast.dashboards.influx.connection import Connection
+from routecast.dashboards.influx.line_protocol import Destination, Line, Point
+from routecast.dashboards.influx.schema import PIPELINE, PROVIDER_WINDOW
+from routecast.dashboards.influx.writer import MOST_LINES
+from routecast.dashboards.points.insights import insight_points
+from routecast.dashboards.points.reports import event_points
+from routecast.dashboards.points.scores import ScorePoints
+from routecast.dashboards.points.translation import Translator
+from routecast.dashboards.points.windows import window_points
 from routecast.models.capacity import Capacity, ScaleHint
 from routecast.models.config import Config, Influx
 from routecast.models.events import Control, DecisionCount, Marker, RouterStats

@@ -17,8 +17,8 @@ import numpy as np
 from alert_months import DAY_MS, PERIOD_MS, Look, Trouble, config, looks, troubles
 from core import Row
 
+from routecast.analytics.alerts.alerts import Alerts
 from routecast.analytics.checkpoint import pack, state_of
-from routecast.analytics.insights.alerts import Alerts
 
 WITHIN_MS = 300_000
 """Pages are to come within this."""

@@ -21,18 +21,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from routecast.analytics.trial import Simulation, run
-from routecast.backtest_fleet import Candidate
-from routecast.backtest_input import read, recording_played
-from routecast.backtesting import run_all
-from routecast.comparison import START_MS, FleetPolicy
+from routecast.analytics.simulation.trial import Simulation, run
+from routecast.backtest.backtesting import run_all
+from routecast.backtest.fleet import Candidate
+from routecast.backtest.input import read, recording_played
+from routecast.backtest.trace_input import trace_played
+from routecast.backtest.traces import TRACES, TraceName, trace
 from routecast.dashboards.report.figures import COLUMNS, interval
-from routecast.demonstration import scene
+from routecast.demo.comparison import START_MS, FleetPolicy
+from routecast.demo.demonstration import scene
 from routecast.models.backtest import PolicyAnswer
 from routecast.routed import RouterPolicy
-from routecast.streams.recording import RecordingWriter
-from routecast.trace_input import trace_played
-from routecast.traces import TRACES, TraceName, trace
+from routecast.streams.recordings.recording import RecordingWriter
 
 POLICIES = ("performance", "weighted", "least_connections", "round_robin", "greedy")
 REQUESTS = {"azure": 6_000, "mooncake": 4_000, "servegen": 100_000}

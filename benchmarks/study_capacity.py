@@ -26,14 +26,14 @@ from hidden_laws import LAWS, LawName
 from numpy.typing import NDArray
 from traces import recorded
 
-from routecast.analytics.arrivals import FIXED_SHARE, FIXED_SIGMA, PER_TOKEN_SIGMA, Requests, lognormal_demand
-from routecast.analytics.insights.attempts import OK, Attempts
-from routecast.analytics.insights.capacity import capacity_of
-from routecast.analytics.servers import Call, Done, Queueing, Server
-from routecast.analytics.simulator import EventQueue
-from routecast.analytics.trial import MakeTarget, run
-from routecast.analytics.virtual_target import WELL, Condition, VirtualTarget
-from routecast.analytics.worlds import TargetSpec, World
+from routecast.analytics.capacity.attempts import OK, Attempts
+from routecast.analytics.capacity.capacity import capacity_of
+from routecast.analytics.simulation.arrivals import FIXED_SHARE, FIXED_SIGMA, PER_TOKEN_SIGMA, Requests, lognormal_demand
+from routecast.analytics.simulation.servers import Call, Done, Queueing, Server
+from routecast.analytics.simulation.simulator import EventQueue
+from routecast.analytics.simulation.trial import MakeTarget, run
+from routecast.analytics.simulation.virtual_target import WELL, Condition, VirtualTarget
+from routecast.analytics.simulation.worlds import TargetSpec, World
 
 Floats = NDArray[np.float64]
 

@@ -16,9 +16,9 @@ from typing import Final
 from grafana_queries import Query, asked, queries, substituted
 from stored_fleet import Span, config, lines, replayed, store
 
-from routecast.dashboards.influx import Administration
-from routecast.influxd import LocalInflux
+from routecast.dashboards.influx.administration import Administration
 from routecast.models.config import Influx
+from routecast.servers.influxd import LocalInflux
 
 MOST_S: Final = 2.0
 _DAY_S: Final = 86_400

@@ -25,8 +25,8 @@ from river import drift
 from scipy.stats import norm
 from token_gain import gain
 
-from routecast.analytics.insights.change_detector import ChangeDetector
-from routecast.analytics.insights.cusum import ALLOWANCES, BOUNDS, Cusum, bounded, shift_steps
+from routecast.analytics.changes.change_detector import ChangeDetector
+from routecast.analytics.changes.cusum import ALLOWANCES, BOUNDS, Cusum, bounded, shift_steps
 
 Floats = NDArray[np.float64]
 

@@ -26,12 +26,12 @@ from pathlib import Path
 
 from routecast import Config, Emitter
 from routecast.analytics.merge import Merge
-from routecast.broker import LocalBroker
 from routecast.models.details import Details
 from routecast.models.events import Outcome
-from routecast.streams.admin import create_topics
+from routecast.servers.kafka import LocalBroker
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.reading import decoded, reader
 from routecast.streams.configuration import load_config
-from routecast.streams.reading import decoded, reader
 
 REQUESTS = 20_000
 TARGETS = [f"target-{i:02}" for i in range(20)]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from routecast.comparison import compare
+from routecast.demo.comparison import compare
 from routecast.models.report import DemoReport
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from nab import Floats, Series, best, labelled, windowed_gaussian
 
-from routecast.analytics.insights.anomaly import Anomaly
+from routecast.analytics.changes.anomaly import Anomaly
 
 _FIRST = 100
 

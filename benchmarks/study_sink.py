@@ -30,20 +30,20 @@ from aiokafka import AIOKafkaProducer
 
 from routecast import Config
 from routecast.analytics.sketch import bucket_of, encode_counts
-from routecast.broker import LocalBroker
-from routecast.dashboards.connection import Connection
-from routecast.dashboards.influx import Administration
-from routecast.dashboards.line_protocol import Encoder, Line
-from routecast.dashboards.windows import window_points
-from routecast.dashboards.writer import MOST_LINES
-from routecast.influx_faults import Fault, FaultProxy
-from routecast.influxd import LocalInflux
+from routecast.dashboards.influx.administration import Administration
+from routecast.dashboards.influx.connection import Connection
+from routecast.dashboards.influx.line_protocol import Encoder, Line
+from routecast.dashboards.influx.writer import MOST_LINES
+from routecast.dashboards.points.windows import window_points
 from routecast.models.config import Influx
 from routecast.models.metrics import CLOSED_WINDOWS, Distribution, WindowRecord
-from routecast.streams.access import SINK
-from routecast.streams.admin import create_topics
+from routecast.servers.influx_faults import Fault, FaultProxy
+from routecast.servers.influxd import LocalInflux
+from routecast.servers.kafka import LocalBroker
+from routecast.streams.brokers.access import SINK
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.reading import reader
 from routecast.streams.configuration import load_config
-from routecast.streams.reading import reader
 
 TARGETS = 20
 POISON = "poisoned"

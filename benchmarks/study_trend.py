@@ -16,8 +16,8 @@ import numpy as np
 from core import Row
 from numpy.typing import NDArray
 
-from routecast.analytics.insights.student import two_sided_p
-from routecast.analytics.insights.trend import fit
+from routecast.analytics.changes.student import two_sided_p
+from routecast.analytics.changes.trend import fit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

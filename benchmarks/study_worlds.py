@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 from fleet_chooser import FleetChooser
 from traces import recorded
 
-from routecast.analytics.references import best, orc
-from routecast.analytics.rivals import LeastConnections, PeakEwma, RoundRobin, Uniform
-from routecast.analytics.snapshot_rivals import Greedy, WeightedThree
-from routecast.analytics.trial import Chooser, Simulation, run
-from routecast.analytics.worlds import WORLD_NAMES, World, WorldName, build
+from routecast.analytics.simulation.references import best, orc
+from routecast.analytics.simulation.rivals import LeastConnections, PeakEwma, RoundRobin, Uniform
+from routecast.analytics.simulation.snapshot_rivals import Greedy, WeightedThree
+from routecast.analytics.simulation.trial import Chooser, Simulation, run
+from routecast.analytics.simulation.worlds import WORLD_NAMES, World, WorldName, build
 
 START_MS = 1_700_000_000_000.0
 RIVAL_PERIOD_MS = 5_000.0

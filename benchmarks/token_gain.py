@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from traces import recorded
 
-from routecast.analytics.capacity_fit import LatencyGroups
-from routecast.analytics.insights.change_detector import ChangeDetector
-from routecast.analytics.insights.token_slope import TokenSlope
+from routecast.analytics.changes.change_detector import ChangeDetector
+from routecast.analytics.changes.token_slope import TokenSlope
+from routecast.analytics.fleet.capacity_fit import LatencyGroups
 
 Floats = NDArray[np.float64]
 

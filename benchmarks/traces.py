@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from routecast.analytics.arrivals import Traffic
+from routecast.analytics.simulation.arrivals import Traffic
+from routecast.backtest.traces import TraceName, trace
 from routecast.models.errors import ConfigError
-from routecast.traces import TraceName, trace
 
 _WORLDS: Final[dict[str, TraceName]] = {"azure": "azure", "mooncake": "mooncake"}
 

@@ -16,8 +16,8 @@ from routecast.analytics.fold import PartitionFold
 from routecast.analytics.merge import Merge
 from routecast.models.metrics import CLOSED_WINDOWS
 from routecast.models.rows import KEPT_MS, PaneRow, TotalsRow, decode_row, encode_row, pane_key, totals_key
+from routecast.streams.leadership.windows import Windows
 from routecast.streams.topics import DETAILS, METRICS
-from routecast.streams.windows import Windows
 
 _PARTITIONS = 4
 _PANE_MS = 10_000

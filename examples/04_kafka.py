@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from routecast import Router
-from routecast.broker import LocalBroker, missing_tools
-from routecast.streams.admin import create_topics
+from routecast.servers.kafka import LocalBroker, missing_tools
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.kafka import addressed
 from routecast.streams.configuration import load_config
-from routecast.streams.kafka import addressed
 
 CONFIGURATION = f"""
 [[target]]

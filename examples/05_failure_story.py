@@ -24,9 +24,9 @@ from routecast import Config, Router
 from routecast.models.attempts import Attempt
 from routecast.models.decision import Decision
 from routecast.models.errors import CallFailed, QueueFull
-from routecast.providers import Provider, Trouble, providers
 from routecast.recordings import llmperf
-from routecast.streams.call import Call
+from routecast.servers.providers import Provider, Trouble, providers
+from routecast.streams.calls.call import Call
 
 SPEED = 10
 USERS = 50

@@ -6,7 +6,7 @@ from collections import Counter
 
 from routecast import Config, Decision, QueueFull, Requirements, Router
 from routecast.models.errors import CallFailed
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 
 CONFIG = Config.model_validate(
     {

@@ -1,7 +1,7 @@
 """Closed windows (topic `routecast.metrics`): one record for each subject and window, corrected by a higher version.
 
 Everything is an integer that adds up, so that a reader can merge windows and subjects and compute any figure of the whole, percentiles
-included: `routecast.analytics.closed_window` does both. Names carry units: durations are microseconds, money is micro-USD, ratios are
+included: `routecast.analytics.windows.closed_window` does both. Names carry units: durations are microseconds, money is micro-USD, ratios are
 millionths. A field that is 0 or unknown is absent on the wire.
 """
 

@@ -22,18 +22,18 @@ from faust.types import TP
 
 from routecast.analytics.fold import Record as Row
 from routecast.models.config import Config, Kafka
+from routecast.streams.brokers.kafka import METADATA_MS, password, ssl_context, topic_name
+from routecast.streams.brokers.reading import PartitionReader, reader
 from routecast.streams.clock import Clock
 from routecast.streams.exposition import serving
 from routecast.streams.folding import Folding
-from routecast.streams.kafka import METADATA_MS, password, ssl_context, topic_name
-from routecast.streams.leading import Leading
+from routecast.streams.leadership.leading import Leading
 from routecast.streams.measures import Measures
 from routecast.streams.memory import Record
-from routecast.streams.notifying import Notifying
-from routecast.streams.posting import poster
-from routecast.streams.reading import PartitionReader, reader
+from routecast.streams.notifications.notifying import Notifying
+from routecast.streams.notifications.posting import poster
+from routecast.streams.notifications.webhook import webhook_url
 from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_EVENT_BYTES, MOST_ROW_BYTES, PANES
-from routecast.streams.webhook import webhook_url
 
 FLUSH_MS = 500.0
 """Rows are written this often."""

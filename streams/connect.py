@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from routecast.models.config import Config
 from routecast.models.errors import ConfigError
+from routecast.streams.brokers.kafka import addressed
 from routecast.streams.clock import SystemClock
 from routecast.streams.configuration import load_config
 from routecast.streams.embedded import Embedded
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
-from routecast.streams.kafka import addressed
 from routecast.streams.live import Live
 from routecast.streams.router import Router
 

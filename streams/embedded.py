@@ -15,9 +15,9 @@ from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter
 from routecast.streams.fork import renew_after_fork
+from routecast.streams.leadership.planner import Planner
 from routecast.streams.memory import MemoryLog
 from routecast.streams.pipeline import STATS_MS, News, Pipeline, deliver
-from routecast.streams.planner import Planner
 from routecast.streams.router import Router
 
 _log = logging.getLogger(__name__)

@@ -25,13 +25,13 @@ from routecast.models.config import Config
 from routecast.models.details import Details
 from routecast.models.errors import CheckFailed
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
+from routecast.streams.brokers.kafka import client_options, paced, reach, topic_name, unreachable
+from routecast.streams.brokers.outgoing import Outgoing
+from routecast.streams.brokers.reading import PartitionReader, consumer, decoded
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter
 from routecast.streams.fork import renew_after_fork
-from routecast.streams.kafka import client_options, paced, reach, topic_name, unreachable
-from routecast.streams.outgoing import Outgoing
 from routecast.streams.pipeline import STATS_MS
-from routecast.streams.reading import PartitionReader, consumer, decoded
 from routecast.streams.router import Router
 from routecast.streams.topics import DETAILS, EVENTS, MOST_EVENT_BYTES, SCORES, TRIPS, Topic
 

@@ -6,14 +6,14 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from routecast.analytics.bars import GrowingBars
+from routecast.analytics.fleet.bars import GrowingBars
 from routecast.models import telemetry as t
 from routecast.models.config import Config
 from routecast.models.rows import TargetTotals
 from routecast.models.telemetry import Bars, Family, Sample
 from routecast.streams.clock import Clock
 from routecast.streams.folding import Folding
-from routecast.streams.leader import Leader
+from routecast.streams.leadership.leader import Leader
 
 _OUTCOMES = ("ok", "error", "timeout", "rate_limited", "cancelled", "caller_fault")
 _MILLION = 1_000_000

@@ -87,7 +87,7 @@ class MemoryLog:
 
 
 class MemoryReader:
-    """Reads the embedded log as `routecast.streams.reading.PartitionReader` reads Kafka."""
+    """Reads the embedded log as `routecast.streams.brokers.reading.PartitionReader` reads Kafka."""
 
     def __init__(self, log: MemoryLog) -> None:
         self._log = log

@@ -18,7 +18,7 @@ from routecast.models.events import Control, decode_events, encode_events
 from routecast.models.insights import Insight, decode_insight
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.emitter import Emitter
-from routecast.streams.leader import Leader, trips_of, word_of
+from routecast.streams.leadership.leader import Leader, trips_of, word_of
 from routecast.streams.memory import MemoryLog, Record
 from routecast.streams.router import Router
 from routecast.streams.topics import CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, PANES, SCORES, STATE, TRIPS, Topic

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Unpack
 
 from routecast.analytics.balance import costs_now
-from routecast.analytics.candidates import Candidates, bootstrap, view_of
-from routecast.analytics.contention import LOAD_NORM, REFRESH_MS, Target
-from routecast.analytics.overlay import Overlay
-from routecast.analytics.select_model import asking, select_model
+from routecast.analytics.routing.candidates import Candidates, bootstrap, view_of
+from routecast.analytics.routing.contention import LOAD_NORM, REFRESH_MS, Target
+from routecast.analytics.routing.overlay import Overlay
+from routecast.analytics.routing.select_model import asking, select_model
 from routecast.models.attempts import Answer
 from routecast.models.config import Config
 from routecast.models.decision import Decision
@@ -33,15 +33,15 @@ from routecast.models.model_choice import Asked, ModelChoice
 from routecast.models.recommendation import Recommendation
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot
-from routecast.streams.attempts import Options
-from routecast.streams.call import Call, Track
-from routecast.streams.calling import Caller, Send, SendSync, Value
-from routecast.streams.calls import Calls
+from routecast.streams.calls.attempts import Options
+from routecast.streams.calls.call import Call, Track
+from routecast.streams.calls.calling import Caller, Send, SendSync, Value
+from routecast.streams.calls.calls import Calls
+from routecast.streams.calls.present import Policies, prefer
+from routecast.streams.calls.ways import Ways
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import Emitter
 from routecast.streams.fork import renew_after_fork
-from routecast.streams.present import Policies, prefer
-from routecast.streams.ways import Ways
 
 
 class Router:
@@ -207,7 +207,7 @@ class Router:
     async def call(self, send: Send[Value], requirements: Requirements | None = None, **options: Unpack[Options]) -> Answer[Value]:
         """Choose, call `send(decision, call)`, fail over, wait while every target is full; the answer and all attempts.
 
-        Raises CallFailed when no attempt succeeds, QueueFull, NoTarget. See `streams/calling.py` for what is guaranteed.
+        Raises CallFailed when no attempt succeeds, QueueFull, NoTarget. See `streams/calls/calling.py` for what is guaranteed.
         """
         return await self._caller.call(send, requirements, options)
 

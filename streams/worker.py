@@ -14,8 +14,8 @@ from typing import Any
 
 from routecast.models.config import Config
 from routecast.models.errors import ConfigError
-from routecast.streams.access import NOTIFY, check_workers_group
-from routecast.streams.admin import create_topics
+from routecast.streams.brokers.access import NOTIFY, check_workers_group
+from routecast.streams.brokers.admin import create_topics
 from routecast.streams.clock import SystemClock
 from routecast.streams.exposition import Address
 
@@ -62,8 +62,8 @@ def logging_configuration(level: str = "INFO") -> dict[str, Any]:
         "loggers": {
             "routecast": {"level": level},
             "routecast.streams.folding": seldom,
-            "routecast.streams.leading": seldom,
-            "routecast.streams.notifying": seldom,
+            "routecast.streams.leadership.leading": seldom,
+            "routecast.streams.notifications.notifying": seldom,
             "faust": quiet,
             "mode": quiet,
             "aiokafka": quiet,

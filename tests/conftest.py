@@ -20,9 +20,9 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 from hypothesis import settings
 
-from routecast import influxd
-from routecast.broker import LocalBroker, free_port, missing_tools
 from routecast.models.config import Config, Kafka
+from routecast.servers import influxd
+from routecast.servers.kafka import LocalBroker, free_port, missing_tools
 from routecast.streams.configuration import load_config
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)

@@ -14,10 +14,10 @@ from typing import Any
 from routecast import Router
 from routecast.models.config import Config
 from routecast.models.events import Control, decode_events
+from routecast.streams.brokers.reading import reader
 from routecast.streams.clock import SystemClock
 from routecast.streams.configuration import load_config
-from routecast.streams.control import tell
-from routecast.streams.reading import reader
+from routecast.streams.operators.control import tell
 
 SECONDS = {"a": 0.01, "b": 0.08}
 """How long each target takes to answer; `weighted` hardly minds, as scores are far nearer to each other than these."""

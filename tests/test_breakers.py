@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from routecast.analytics.availability import USABLE
+from routecast.analytics.routing.availability import USABLE
 from routecast.models.config import Config
 from routecast.models.events import Outcome
 from routecast.models.requirements import NONE

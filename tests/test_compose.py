@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from routecast import influxd
-from routecast.broker import VERSION, LocalBroker, free_ports
 from routecast.cli.keys import keys
 from routecast.dashboards.grafana.provisioning import VARIABLES
-from routecast.dashboards.schema import RETENTION_S
+from routecast.dashboards.influx.schema import RETENTION_S
 from routecast.models.config import Influx, Kafka
+from routecast.servers import influxd
+from routecast.servers.kafka import VERSION, LocalBroker, free_ports
 from routecast.streams.configuration import load_config
 
 ROOT = Path(__file__).parent.parent

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from routecast.analytics.balance import POLICIES
-from routecast.analytics.candidates import bootstrap, candidates, view_of
-from routecast.analytics.contention import LOAD_NORM, Contention, Target
+from routecast.analytics.routing.candidates import bootstrap, candidates, view_of
+from routecast.analytics.routing.contention import LOAD_NORM, Contention, Target
 from routecast.cli.keys import keys
 from routecast.models.config import Config
 from routecast.models.requirements import NONE, Requirements

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from routecast.analytics.trial import Simulation, run
-from routecast.comparison import START_MS, FleetPolicy, compare, explain_at
-from routecast.demonstration import OUTAGE, scene
+from routecast.analytics.simulation.trial import Simulation, run
+from routecast.demo.comparison import START_MS, FleetPolicy, compare, explain_at
+from routecast.demo.demonstration import OUTAGE, scene
 from routecast.models.report import DemoReport
 from routecast.models.requirements import Requirements
 from routecast.routed import RouterPolicy
@@ -34,7 +34,7 @@ def test_the_pipelines_counts_are_the_truth(report: DemoReport) -> None:
 
 def test_a_miscount_is_noticed() -> None:
     """One request too few in the truth shows up as a disagreement: the check can fail."""
-    from routecast.comparison import _checks  # noqa: PLC0415
+    from routecast.demo.comparison import _checks  # noqa: PLC0415
 
     stage, made = scene(3, 60.0), list[FleetPolicy]()
 

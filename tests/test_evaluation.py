@@ -8,9 +8,9 @@ from routecast.analytics.evaluation.evaluate import evaluate
 from routecast.analytics.evaluation.policies import static
 from routecast.frames import load_decisions
 from routecast.models.config import Config
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.streams.memory import Record
-from routecast.streams.recording import RecordingWriter
+from routecast.streams.recordings.recording import RecordingWriter
 from routecast.streams.router import Router
 from routecast.streams.topics import EVENTS, STATE
 from routecast.testing import Fleet

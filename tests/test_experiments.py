@@ -9,7 +9,7 @@ from routecast.models.config import Config
 from routecast.models.events import Control
 from routecast.models.experiment_report import ExperimentReport
 from routecast.models.experiments import Arm, Experiment
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.testing import Fleet
 
 MINUTE_MS = 60_000.0

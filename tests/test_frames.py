@@ -20,8 +20,8 @@ from routecast.models.events import Completed, DecisionRef, Event, Feedback, Out
 from routecast.models.metrics import WindowRecord
 from routecast.models.tables import DECISIONS, EVENTS, WINDOWS, Column
 from routecast.streams.memory import MemoryReader, Record
-from routecast.streams.recorder import Recorder
-from routecast.streams.recording import RecordingWriter
+from routecast.streams.recordings.recorder import Recorder
+from routecast.streams.recordings.recording import RecordingWriter
 from routecast.testing import Fleet
 
 T0 = 1_700_000_000_000.0

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routecast.analytics.balance import Own, costs_now, least_of_draws
-from routecast.analytics.candidates import bootstrap, candidates, view_of
-from routecast.analytics.contention import Contention, Target
-from routecast.analytics.cost import Estimates, Weights, expected_cost
-from routecast.analytics.shares import planned_shares
+from routecast.analytics.fleet.cost import Estimates, Weights, expected_cost
+from routecast.analytics.fleet.shares import planned_shares
+from routecast.analytics.routing.candidates import bootstrap, candidates, view_of
+from routecast.analytics.routing.contention import Contention, Target
 from routecast.models.config import Routing, TargetConfig
 from routecast.models.requirements import NONE
 from routecast.models.snapshot import RoutingSnapshot, TargetScore

@@ -54,8 +54,7 @@ def test_the_wheel_holds_everything_and_works_without_the_sources(tmp_path: Path
     (wheel,) = tmp_path.glob("*.whl")
     site = tmp_path / "site"
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)], check=True)
-    expected = {p.relative_to(ROOT / "src").as_posix() for p in (ROOT / "src" / "routecast").glob("*.py")}
-    expected |= {f"routecast/cli/{p.name}" for p in (ROOT / "src" / "routecast" / "cli").glob("*.py")}
+    expected = {p.relative_to(ROOT / "src").as_posix() for p in (ROOT / "src" / "routecast").rglob("*.py")}
     expected |= {f"routecast/{p.relative_to(ROOT).as_posix()}" for name in LINKED for p in (ROOT / name).rglob("*.py")}
     expected |= {f"routecast/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "dashboards" / "grafana" / "json").iterdir()}
     expected |= {f"routecast/data/{p.name}" for p in (ROOT / "src" / "routecast" / "data").iterdir()} | {"routecast/py.typed"}

@@ -9,7 +9,7 @@ import pytest
 from routecast.models.config import Config
 from routecast.models.requirements import Requirements
 from routecast.models.snapshot import TargetScore
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.testing import Fleet
 
 NEAR_MS, FAR_MS = 100.0, 900.0

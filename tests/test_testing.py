@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from routecast.analytics.simulator import EventQueue
+from routecast.analytics.simulation.simulator import EventQueue
 from routecast.models.config import Config
 from routecast.models.errors import ConfigError
 from routecast.models.requirements import Requirements

@@ -9,7 +9,7 @@ import numpy as np
 from routecast.analytics.backtest.fitted import Fits, Fitted
 from routecast.analytics.backtest.request_log import RecordedTraffic, RequestLog
 from routecast.analytics.backtest.scene import Scene, SceneTarget
-from routecast.analytics.insights.attempts import OTHER
+from routecast.analytics.capacity.attempts import OTHER
 from routecast.models.backtest import FittedTarget, Quality, SpellRow
 
 

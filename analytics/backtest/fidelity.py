@@ -8,8 +8,8 @@ import numpy as np
 
 from routecast.analytics.backtest.request_log import RecordedTraffic
 from routecast.analytics.backtest.scene import Scene
-from routecast.analytics.insights.attempts import OK, REFUSED
-from routecast.analytics.trial import FAILURE_COST_S
+from routecast.analytics.capacity.attempts import OK, REFUSED
+from routecast.analytics.simulation.trial import FAILURE_COST_S
 from routecast.models.backtest import Fidelity, PolicyAnswer
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routecast.analytics.backtest.play import OUTCOMES, Played
-from routecast.analytics.insights.student import two_sided_quantile
+from routecast.analytics.changes.student import two_sided_quantile
 from routecast.models.backtest import METRICS, Figures
 from routecast.models.report import Estimate
 

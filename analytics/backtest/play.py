@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from routecast.analytics.backtest.scene import Scene
 from routecast.analytics.backtest.simulated import SimulatedTarget
-from routecast.analytics.references import Cost
-from routecast.analytics.servers import Call
-from routecast.analytics.simulator import EventQueue, Scheduled
-from routecast.analytics.trial import ATTEMPTS, FAILURE_COST_S
+from routecast.analytics.simulation.references import Cost
+from routecast.analytics.simulation.servers import Call
+from routecast.analytics.simulation.simulator import EventQueue, Scheduled
+from routecast.analytics.simulation.trial import ATTEMPTS, FAILURE_COST_S
 from routecast.models.events import Outcome
 
 Floats = NDArray[np.float64]

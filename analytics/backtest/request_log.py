@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.insights.attempts import FAILED, OK, OTHER, REFUSED, TIMEOUT, Attempts
+from routecast.analytics.capacity.attempts import FAILED, OK, OTHER, REFUSED, TIMEOUT, Attempts
 from routecast.models.events import CALLER_FAULTS, Completed, Event, Feedback, Started, Urgency
 
 Floats = NDArray[np.float64]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from routecast.analytics.backtest.fitted import Fits, Fitted
 from routecast.analytics.backtest.request_log import Asked, RecordedTraffic, Row
 from routecast.analytics.backtest.spells import Spell
-from routecast.analytics.insights.replayed import Arrivals, arrivals_of
-from routecast.analytics.insights.service_law import Law
-from routecast.analytics.insights.target_fit import drawn
-from routecast.analytics.price import list_usd
+from routecast.analytics.capacity.replayed import Arrivals, arrivals_of
+from routecast.analytics.capacity.service_law import Law
+from routecast.analytics.capacity.target_fit import drawn
+from routecast.analytics.fleet.price import list_usd
 from routecast.models.config import TargetConfig
 
 Floats = NDArray[np.float64]

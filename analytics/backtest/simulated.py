@@ -8,10 +8,10 @@ from functools import partial
 
 from routecast.analytics.backtest.scene import SceneTarget
 from routecast.analytics.backtest.spells import OUTAGE, Spell
-from routecast.analytics.contended import Contended
-from routecast.analytics.servers import Call, Done, Queueing, Server
-from routecast.analytics.simulator import EventQueue
-from routecast.analytics.virtual_target import RequestLimit
+from routecast.analytics.simulation.contended import Contended
+from routecast.analytics.simulation.servers import Call, Done, Queueing, Server
+from routecast.analytics.simulation.simulator import EventQueue
+from routecast.analytics.simulation.virtual_target import RequestLimit
 from routecast.models.events import Outcome
 
 _NO_HEADERS: Mapping[str, str] = {}

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec.structs import replace
 
-from routecast.analytics.cost import Estimates, Weights, expected_cost
+from routecast.analytics.fleet.cost import Estimates, Weights, expected_cost
+from routecast.analytics.fleet.shares import limits_per_s, planned_shares
 from routecast.analytics.score import performance_score
-from routecast.analytics.shares import limits_per_s, planned_shares
 from routecast.models.config import Routing, TargetConfig
 from routecast.models.rows import TargetTotals
 from routecast.models.snapshot import RoutingSnapshot

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from routecast.analytics.balance import least_of_draws
-from routecast.analytics.candidates import Candidates, Fitness, bootstrap, view_of, weighted_factors
-from routecast.analytics.contention import LOAD_NORM, load_term
 from routecast.analytics.evaluation.logged import Floats, Logged
 from routecast.analytics.evaluation.policies import TargetPolicy
+from routecast.analytics.routing.candidates import Candidates, Fitness, bootstrap, view_of, weighted_factors
+from routecast.analytics.routing.contention import LOAD_NORM, load_term
 from routecast.models.config import Routing, TargetConfig
 from routecast.models.requirements import NONE
 from routecast.models.snapshot import RoutingSnapshot, TargetScore

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
+from routecast.analytics.changes.student import two_sided_quantile
 from routecast.analytics.evaluation.estimators import Terms
 from routecast.analytics.evaluation.logged import Floats, Ints
-from routecast.analytics.insights.student import two_sided_quantile
 from routecast.models.report import Estimate
 
 LEVEL = 0.95

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Final
 
+from routecast.analytics.alerts.alerts import Alerts
+from routecast.analytics.changes.streamed_changes import StreamedChanges
+from routecast.analytics.changes.trends import TrendTracker
 from routecast.analytics.checkpoint import Stateful, restore, state_of
-from routecast.analytics.insights.alerts import Alerts
-from routecast.analytics.insights.period import Period
 from routecast.analytics.insights.roster import Roster
-from routecast.analytics.insights.streamed_changes import StreamedChanges
-from routecast.analytics.insights.trends import TrendTracker
+from routecast.analytics.windows.period import Period
 from routecast.models.config import Config
 from routecast.models.insights import Alert, Change, Direction, Insight, Metric, Subject, Trend, Trends, decode_insight, encode_insight
 from routecast.models.snapshot import State

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, get_args
 
 from routecast.analytics.checkpoint import restore, state_of
-from routecast.analytics.details import DetailsBuilder
-from routecast.analytics.insights.advice import Advice
 from routecast.analytics.insights.insights import Insights
 from routecast.analytics.insights.planned_targets import Known, planning_input
+from routecast.analytics.recommendations.advice import Advice
 from routecast.analytics.snapshot import ServiceAnalyst
+from routecast.analytics.windows.details import DetailsBuilder
 from routecast.models.capacity import Capacity
 from routecast.models.config import Config
 from routecast.models.insights import Change, Insight, Metric, Recommendation, Recommendations

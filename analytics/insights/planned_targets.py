@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from routecast.analytics.capacity_fit import ELASTIC
-from routecast.analytics.insights.daily_limit import hours_left
+from routecast.analytics.capacity.daily_limit import hours_left
+from routecast.analytics.fleet.capacity_fit import ELASTIC
 from routecast.analytics.pane import MILLION
 from routecast.analytics.snapshot import Plan
-from routecast.analytics.window import WindowStats
+from routecast.analytics.windows.window import WindowStats
 from routecast.models.config import Config, TargetConfig
 from routecast.models.planning import PlannedTarget, PlanningInput
 from routecast.models.snapshot import RoutingSnapshot, TargetScore

@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from routecast.analytics.insights.capacity import LEAST_REQUESTS, Evidence, estimate_of, refusal
-from routecast.analytics.insights.capacity_rows import ArrivalRows, TargetRows, evidence_of_rows
-from routecast.analytics.insights.fresh_plan import Rule
-from routecast.analytics.insights.proposal import Situation
-from routecast.analytics.insights.recommend import recommend
-from routecast.analytics.insights.relief import limit_per_s
-from routecast.analytics.insights.what_if import Present
+from routecast.analytics.capacity.capacity import LEAST_REQUESTS, Evidence, estimate_of, refusal
+from routecast.analytics.capacity.capacity_rows import ArrivalRows, TargetRows, evidence_of_rows
+from routecast.analytics.capacity.fresh_plan import Rule
+from routecast.analytics.capacity.what_if import Present
+from routecast.analytics.recommendations.proposal import Situation
+from routecast.analytics.recommendations.recommend import recommend
+from routecast.analytics.recommendations.relief import limit_per_s
 from routecast.models.capacity import Capacity
 from routecast.models.insights import Recommendations
 from routecast.models.planning import PlannedTarget, PlanningInput

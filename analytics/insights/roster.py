@@ -7,10 +7,10 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from routecast.analytics.columns import Ints
-from routecast.analytics.groups import SYSTEM
-from routecast.analytics.insights.period import Floats, Period, period_of
-from routecast.analytics.window import WindowStats
+from routecast.analytics.windows.columns import Ints
+from routecast.analytics.windows.groups import SYSTEM
+from routecast.analytics.windows.period import Floats, Period, period_of
+from routecast.analytics.windows.window import WindowStats
 from routecast.models.config import Config
 from routecast.models.insights import Subject
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from routecast.analytics.insights.episodes import ACCEPTED_MS
+from routecast.analytics.changes.episodes import ACCEPTED_MS
 from routecast.models.capacity import Capacity
 from routecast.models.experiment_report import ExperimentReport
 from routecast.models.insights import Alert, Change, Insight, Recommendation, Recommendations, Subject, Trend, Trends

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from routecast.dashboards.schema import MEASUREMENTS
+from routecast.dashboards.influx.schema import MEASUREMENTS
 
 RUN: Final = "run"
 """Tag of every point in the bucket of replays."""

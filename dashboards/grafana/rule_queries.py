@@ -1,4 +1,4 @@
-"""The Flux of alert rules: what `analytics/insights/judge.py` asks of counts, asked of the windows that are stored.
+"""The Flux of alert rules: what `analytics/alerts/judge.py` asks of counts, asked of the windows that are stored.
 
 A query gives a row for each subject and rule, whose value is how many times over its limit it is: above 1 the rule holds. As in the stream, the
 share of bad events must exceed the limit in both windows, in the long one by the lower end of a 95 % interval (Wilson's: Flux has no Jeffreys')
@@ -15,10 +15,10 @@ from itertools import pairwise
 from statistics import NormalDist
 from typing import Final
 
-from routecast.analytics.insights.rules import DAY_MS, HOUR_MS, MINUTE_MS, Rule, rules_of
-from routecast.dashboards.line_protocol import safe_tag
-from routecast.dashboards.schema import ALL, BOUNDS_S, LATENCY_HIST, PROVIDER_STATE, PROVIDER_WINDOW, bar
-from routecast.dashboards.scores import CODES
+from routecast.analytics.alerts.rules import DAY_MS, HOUR_MS, MINUTE_MS, Rule, rules_of
+from routecast.dashboards.influx.line_protocol import safe_tag
+from routecast.dashboards.influx.schema import ALL, BOUNDS_S, LATENCY_HIST, PROVIDER_STATE, PROVIDER_WINDOW, bar
+from routecast.dashboards.points.scores import CODES
 from routecast.models.config import Config
 from routecast.models.severity import AlertKind, Severity
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, get_args
 
-from routecast.analytics.insights.rules import KINDS
+from routecast.analytics.alerts.rules import KINDS
 from routecast.dashboards.grafana.rule_queries import RuleQueries
-from routecast.dashboards.schema import ALL, PROVIDER_SCORE, ROUTER_DECISION
+from routecast.dashboards.influx.schema import ALL, PROVIDER_SCORE, ROUTER_DECISION
 from routecast.models.config import Config
 from routecast.models.severity import SEVERITIES, AlertKind, Severity
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from routecast.analytics.availability import USABLE
+from routecast.analytics.routing.availability import USABLE
 from routecast.dashboards.terminal.board import Happening, Since
 from routecast.dashboards.terminal.glance import Glance, glance
 from routecast.dashboards.terminal.history import History
@@ -21,9 +21,9 @@ from routecast.models.events import Control
 from routecast.models.insights import Alert, Change, Insight, decode_insight
 from routecast.models.snapshot import RoutingSnapshot, State, TargetScore, decode_snapshot
 from routecast.models.tick import Claim, decode_tick
-from routecast.streams.leader import trips_of, word_of
+from routecast.streams.brokers.reading import decoded
+from routecast.streams.leadership.leader import trips_of, word_of
 from routecast.streams.memory import Record
-from routecast.streams.reading import decoded
 from routecast.streams.topics import CONTROL, DETAILS, INSIGHTS, SCORES, TICKS, TRIPS, Topic
 
 KEPT: Final = 500

@@ -20,12 +20,12 @@ from routecast.models.errors import RoutecastError, Unreachable
 from routecast.models.events import Control
 from routecast.models.snapshot import decode_snapshot
 from routecast.models.targets import Word
+from routecast.streams.brokers.kafka import reach
+from routecast.streams.brokers.reading import PartitionReader, decoded, reader
 from routecast.streams.clock import Clock
-from routecast.streams.control import tell
-from routecast.streams.kafka import reach
 from routecast.streams.memory import Record
-from routecast.streams.published import needed
-from routecast.streams.reading import PartitionReader, decoded, reader
+from routecast.streams.operators.control import tell
+from routecast.streams.operators.published import needed
 from routecast.streams.topics import CONTROL, DETAILS, INSIGHTS, SCORES, TICKS, TRIPS, Topic
 
 BACK_MS: Final = 600_000.0

@@ -13,10 +13,10 @@ from routecast.dashboards.terminal.source import Frame, Heard
 from routecast.models.config import Config
 from routecast.models.errors import CheckFailed
 from routecast.streams.memory import Record
-from routecast.streams.recorded_attempts import recorded_config
-from routecast.streams.recording import Recording
+from routecast.streams.recordings.attempts import recorded_config
+from routecast.streams.recordings.recording import Recording
+from routecast.streams.recordings.verification import Verification
 from routecast.streams.topics import CONTROL, TICKS, TRIPS, Topic
-from routecast.streams.verification import Verification
 
 _TOLD: Final[tuple[Topic, ...]] = (CONTROL, TRIPS, TICKS)
 

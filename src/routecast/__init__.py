@@ -1,7 +1,7 @@
 """Performance-aware routing for AI providers, as an event-streaming pipeline.
 
 Where to begin reading: an application's requests go `models/events.py` → `streams/emitter.py` → `streams/agents.py` → `analytics/fold.py` →
-`analytics/pane.py` → `analytics/merge.py` → `streams/leader.py` → `analytics/snapshot.py` → `models/snapshot.py` → `streams/router.py` →
+`analytics/pane.py` → `analytics/merge.py` → `streams/leadership/leader.py` → `analytics/snapshot.py` → `models/snapshot.py` → `streams/router.py` →
 `analytics/balance.py`.
 
 Names are loaded when they are first used, so that `routecast --help` need not wait for numpy.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from routecast.models.decision import Decision, Explanation
     from routecast.models.errors import CheckFailed, ConfigError, DecodeError, NoTarget, QueueFull, RoutecastError, StaleSnapshot, Unreachable
     from routecast.models.requirements import Requirements
-    from routecast.streams.call import Call
+    from routecast.streams.calls.call import Call
     from routecast.streams.emitter import Emitter
     from routecast.streams.router import Router
 

@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routecast.analytics.decision_columns import DecisionColumns
-from routecast.analytics.event_columns import EventColumns, Place
-from routecast.analytics.pairing import Pairing
-from routecast.analytics.table_columns import Cells, Codes
-from routecast.analytics.window_columns import WindowColumns
+from routecast.analytics.tables.columns import Cells, Codes
+from routecast.analytics.tables.decisions import DecisionColumns
+from routecast.analytics.tables.events import EventColumns, Place
+from routecast.analytics.tables.pairing import Pairing
+from routecast.analytics.tables.windows import WindowColumns
 from routecast.models.config import Config
 from routecast.models.errors import CheckFailed, ConfigError, RoutecastError
 from routecast.models.events import Event, Feedback
 from routecast.models.metrics import WindowRecord
 from routecast.models.tables import DECISIONS, EVENTS, WINDOWS, Column
 from routecast.streams import topics
-from routecast.streams.playback import Playback
-from routecast.streams.recorded_attempts import recorded_config
-from routecast.streams.recorded_decisions import BATCH, Told, decision_batches, silent
-from routecast.streams.recorded_orders import recorded_orders
-from routecast.streams.recorded_range import Placed, Range, in_time
-from routecast.streams.recorded_windows import closed_windows
-from routecast.streams.recording import Recording
-from routecast.streams.replay import readable
+from routecast.streams.recordings.attempts import recorded_config
+from routecast.streams.recordings.decisions import BATCH, Told, decision_batches, silent
+from routecast.streams.recordings.orders import recorded_orders
+from routecast.streams.recordings.playback import Playback
+from routecast.streams.recordings.ranges import Placed, Range, in_time
+from routecast.streams.recordings.recording import Recording
+from routecast.streams.recordings.replay import readable
+from routecast.streams.recordings.windows import closed_windows
 
 Bound = datetime | float | Mapping[int, int] | None
 """A time (with a time zone, or epoch milliseconds), or an offset of each partition; None: none."""

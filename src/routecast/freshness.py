@@ -16,7 +16,7 @@ from routecast.models.config import Kafka
 from routecast.models.events import Completed, Started, decode_events
 from routecast.models.report import Freshness
 from routecast.models.tick import TickRecord, decode_tick
-from routecast.streams.reading import PartitionReader, decoded, reader
+from routecast.streams.brokers.reading import PartitionReader, decoded, reader
 from routecast.streams.router import Router
 from routecast.streams.topics import EVENTS, TICKS
 

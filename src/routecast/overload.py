@@ -11,7 +11,7 @@ import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from routecast.analytics.servers import Queueing
+from routecast.analytics.simulation.servers import Queueing
 from routecast.models.config import Config
 from routecast.models.decision import Decision
 from routecast.models.errors import CallFailed, QueueFull

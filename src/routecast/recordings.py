@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from routecast.analytics.recorded import Answer
+from routecast.analytics.simulation.recorded import Answer
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from routecast.analytics.recorded import RecordedTarget
-from routecast.analytics.trial import Simulation
+from routecast.analytics.simulation.recorded import RecordedTarget
+from routecast.analytics.simulation.trial import Simulation
 from routecast.models.decision import Decision
 from routecast.models.events import Outcome
 from routecast.models.report import Explained
 from routecast.models.requirements import Requirements
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.streams.router import Router
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from functools import partial
 
-from routecast.analytics.simulator import EventQueue, Scheduled
+from routecast.analytics.simulation.simulator import EventQueue, Scheduled
 from routecast.models.config import Config, Intervals
 from routecast.models.details import Details
 from routecast.models.errors import ConfigError
@@ -21,9 +21,9 @@ from routecast.models.events import Control
 from routecast.models.insights import Insight
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.emitter import LINGER_MS, Emitter
+from routecast.streams.leadership.planner import plan_at_once
 from routecast.streams.memory import MemoryLog
 from routecast.streams.pipeline import STATS_MS, News, Pipeline, deliver
-from routecast.streams.planner import plan_at_once
 from routecast.streams.router import Router
 
 _DEADLINES_MS = 250.0

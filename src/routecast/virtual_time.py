@@ -11,7 +11,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from routecast.analytics.simulator import EventQueue
+from routecast.analytics.simulation.simulator import EventQueue
 
 Result = TypeVar("Result")
 

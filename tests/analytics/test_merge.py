@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routecast.analytics.fleet.load import LoadTracker
 from routecast.analytics.fold import PartitionFold, Record
-from routecast.analytics.load import LoadTracker
 from routecast.analytics.merge import Merge, SlotNews
 from routecast.analytics.sketch import decode_counts
 from routecast.models.errors import DecodeError

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routecast.analytics.cost import Weights
+from routecast.analytics.fleet.cost import Weights
 from routecast.analytics.score import current_load, performance_score
 
 ratios = st.floats(0, 1)

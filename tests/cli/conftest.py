@@ -14,9 +14,9 @@ import pytest
 
 from routecast.models.config import Config
 from routecast.models.insights import Alert, AlertEvidence, Subject, encode_insight
-from routecast.streams.admin import create_topics
-from routecast.streams.kafka import topic_name
-from routecast.streams.leading import producer
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.kafka import topic_name
+from routecast.streams.leadership.leading import producer
 
 Ran = subprocess.CompletedProcess[str]
 

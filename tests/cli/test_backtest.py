@@ -12,15 +12,15 @@ from xml.etree.ElementTree import parse
 
 import pytest
 
-from routecast.analytics.servers import Queueing
-from routecast.analytics.simulator import EventQueue
+from routecast.analytics.simulation.servers import Queueing
+from routecast.analytics.simulation.simulator import EventQueue
 from routecast.cli.app import run
 from routecast.models.backtest import Backtest
 from routecast.models.config import Config
 from routecast.models.events import Completed, DecisionRef, Outcome, encode_events
 from routecast.streams.configuration_file import as_toml
 from routecast.streams.memory import Record
-from routecast.streams.recording import RecordingWriter
+from routecast.streams.recordings.recording import RecordingWriter
 
 Ran = subprocess.CompletedProcess[str]
 Command = Callable[..., Ran]

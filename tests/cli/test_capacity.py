@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from routecast.analytics.servers import Queueing
-from routecast.analytics.simulator import EventQueue
+from routecast.analytics.simulation.servers import Queueing
+from routecast.analytics.simulation.simulator import EventQueue
 from routecast.models.config import Config
 from routecast.models.events import Completed, encode_events
-from routecast.streams.admin import create_topics
-from routecast.streams.kafka import client_options, topic_name
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.kafka import client_options, topic_name
 from routecast.streams.memory import Record
-from routecast.streams.recording import RecordingWriter
+from routecast.streams.recordings.recording import RecordingWriter
 
 Ran = subprocess.CompletedProcess[str]
 Command = Callable[..., Ran]

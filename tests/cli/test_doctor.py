@@ -22,18 +22,18 @@ import pytest
 from aiokafka.admin import NewTopic
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from routecast.broker import LocalBroker, free_ports, run_tool
-from routecast.dashboards.doctor import checks
+from routecast.dashboards.doctor.checks import checks
 from routecast.models.config import Kafka
 from routecast.models.diagnosis import Checked
 from routecast.models.events import Completed, Marker, encode_events
-from routecast.streams.access import Role
-from routecast.streams.admin import administrator, create_topics
+from routecast.servers.kafka import LocalBroker, free_ports, run_tool
+from routecast.streams.brokers.access import Role
+from routecast.streams.brokers.admin import administrator, create_topics
+from routecast.streams.brokers.kafka import topic_name
 from routecast.streams.clock import SystemClock
 from routecast.streams.configuration import load_config
-from routecast.streams.doctor import Typed, examine
-from routecast.streams.kafka import topic_name
-from routecast.streams.leading import producer
+from routecast.streams.doctor.examination import Typed, examine
+from routecast.streams.leadership.leading import producer
 from routecast.streams.topics import SPECS
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for the broker

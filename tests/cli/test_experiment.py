@@ -15,7 +15,7 @@ import pytest
 from routecast import Router
 from routecast.cli.app import run as command_line
 from routecast.models.config import Config
-from routecast.streams.admin import create_topics
+from routecast.streams.brokers.admin import create_topics
 
 Command = Callable[..., Any]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from routecast.influxd import LocalInflux
+from routecast.servers.influxd import LocalInflux
 
 TARGET = '[[target]]\nid = "a"\nprovider = "p"\nmodel = "m"\nservice = "chat"\n'
 

@@ -9,9 +9,9 @@ from routecast.analytics.fold import PartitionFold
 from routecast.cli.lines import Line, as_json, as_tabs, as_text, lines_of, meets
 from routecast.models.config import Config
 from routecast.models.events import Completed, Control, Started, encode_events
-from routecast.streams.leader import Leader
+from routecast.streams.leadership.leader import Leader
 from routecast.streams.memory import Record
-from routecast.streams.tailing import Tailed
+from routecast.streams.operators.tailing import Tailed
 from routecast.streams.topics import Topic
 
 AT_MS = 1_700_000_000_000.0

@@ -10,11 +10,11 @@ from typing import Any
 
 from routecast.models.config import Config
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
-from routecast.streams.admin import create_topics
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.reading import decoded, reader
 from routecast.streams.clock import FixedClock
 from routecast.streams.emitter import Emitter
-from routecast.streams.published import newest
-from routecast.streams.reading import decoded, reader
+from routecast.streams.operators.published import newest
 from routecast.streams.router import Router
 
 Command = Callable[..., Any]

@@ -17,12 +17,12 @@ from aiokafka import AIOKafkaProducer
 
 from routecast.models.config import Config
 from routecast.models.events import Completed, Event, Started, decode_events, encode_events
-from routecast.streams.admin import create_topics
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.kafka import client_options, topic_name
 from routecast.streams.clock import SystemClock
-from routecast.streams.kafka import client_options, topic_name
 from routecast.streams.memory import Record
-from routecast.streams.published import newest
-from routecast.streams.recording import Recording, RecordingWriter
+from routecast.streams.operators.published import newest
+from routecast.streams.recordings.recording import Recording, RecordingWriter
 
 Command = Callable[..., Any]
 Run = Callable[..., Any]

@@ -12,7 +12,7 @@ import pytest
 from routecast.models.config import Config
 from routecast.models.events import Completed, Started, encode_events
 from routecast.streams.memory import Record
-from routecast.streams.recording import RecordingWriter
+from routecast.streams.recordings.recording import RecordingWriter
 
 T0 = 1_700_000_000_000.0
 Ran = subprocess.CompletedProcess[str]

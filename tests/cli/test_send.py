@@ -9,8 +9,8 @@ import pytest
 
 from routecast.models.config import Kafka
 from routecast.models.events import Completed, Marker, Started, decode_events
-from routecast.streams.admin import create_topics
-from routecast.streams.reading import reader
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.reading import reader
 from routecast.streams.topics import Topic
 
 Command = Callable[..., Any]

@@ -6,7 +6,7 @@ from typing import Any
 
 from routecast.models.config import Config
 from routecast.models.events import Control, decode_events
-from routecast.streams.reading import reader
+from routecast.streams.brokers.reading import reader
 
 Command = Callable[..., Any]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

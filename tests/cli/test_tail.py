@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from routecast.models.config import Config
-from routecast.streams.admin import create_topics
-from routecast.streams.sending import RawRecord, append
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.operators.sending import RawRecord, append
 
 Command = Callable[..., Any]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

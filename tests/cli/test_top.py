@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from routecast.models.config import Config
-from routecast.streams.admin import create_topics
+from routecast.streams.brokers.admin import create_topics
 
 Command = Callable[..., Any]
 

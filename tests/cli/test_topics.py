@@ -10,7 +10,7 @@ import pytest
 from aiokafka.admin import NewTopic
 
 from routecast.models.config import Kafka
-from routecast.streams.admin import administrator, create_topics
+from routecast.streams.brokers.admin import administrator, create_topics
 from routecast.streams.topics import ALL
 
 Command = Callable[..., Any]

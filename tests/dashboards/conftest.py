@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from routecast.dashboards.schema import RETENTION_S
+from routecast.dashboards.influx.schema import RETENTION_S
 from routecast.models.config import Influx
 
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routecast.analytics.closed_window import figures_of
 from routecast.analytics.sketch import bucket_of, encode_counts
-from routecast.dashboards.insights import below_ms, insight_points
-from routecast.dashboards.line_protocol import Point
-from routecast.dashboards.reports import event_points
-from routecast.dashboards.scores import CODES, ScorePoints
-from routecast.dashboards.translation import Translator
-from routecast.dashboards.windows import window_points
+from routecast.analytics.windows.closed_window import figures_of
+from routecast.dashboards.influx.line_protocol import Point
+from routecast.dashboards.points.insights import below_ms, insight_points
+from routecast.dashboards.points.reports import event_points
+from routecast.dashboards.points.scores import CODES, ScorePoints
+from routecast.dashboards.points.translation import Translator
+from routecast.dashboards.points.windows import window_points
 from routecast.models.capacity import Capacity, ScaleHint
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError

@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaProducer
 
 from routecast.models.config import Config
 from routecast.models.events import Completed, Outcome, encode_events
-from routecast.streams.admin import create_topics
-from routecast.streams.kafka import topic_name
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.kafka import topic_name
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

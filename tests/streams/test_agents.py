@@ -15,12 +15,12 @@ from aiokafka.errors import KafkaError
 from routecast.models.config import Kafka
 from routecast.models.details import Details
 from routecast.models.events import Completed, encode_events
-from routecast.streams.admin import administrator, create_topics
+from routecast.streams.brokers.admin import administrator, create_topics
+from routecast.streams.brokers.kafka import client_options, topic_name
+from routecast.streams.brokers.reading import reader
 from routecast.streams.clock import SystemClock
 from routecast.streams.folding import MOST_RECORD_BYTES
-from routecast.streams.kafka import client_options, topic_name
 from routecast.streams.memory import Record
-from routecast.streams.reading import reader
 
 Run = Callable[..., Any]
 Start = Callable[..., Any]

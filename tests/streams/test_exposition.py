@@ -13,16 +13,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Read
 
-from routecast.broker import free_ports
 from routecast.models import telemetry as t
 from routecast.models.config import Config
 from routecast.models.errors import ConfigError
 from routecast.models.events import Completed, Event, Outcome, Started, encode_events
 from routecast.models.telemetry import Bars, Sample
-from routecast.streams.admin import create_topics
+from routecast.servers.kafka import free_ports
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.kafka import topic_name
 from routecast.streams.exposition import Address, serving, text
-from routecast.streams.kafka import topic_name
-from routecast.streams.leading import producer
+from routecast.streams.leadership.leading import producer
 from routecast.streams.measures import Timing
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -11,8 +11,8 @@ import pytest
 from routecast.models.config import Config
 from routecast.models.events import Control, Outcome
 from routecast.models.insights import Alert, Change, Insight, Trends, decode_insight
-from routecast.streams.checkpoint import Checkpoint
-from routecast.streams.leader import Leader
+from routecast.streams.leadership.checkpoint import Checkpoint
+from routecast.streams.leadership.leader import Leader
 from routecast.streams.topics import INSIGHTS
 from routecast.testing import Fleet
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from routecast import Config, Emitter, Router
-from routecast.broker import LocalBroker, free_port
 from routecast.models.config import Kafka
 from routecast.models.events import Event, Marker, Started, decode_events
-from routecast.streams.admin import create_topics
-from routecast.streams.reading import reader
+from routecast.servers.kafka import LocalBroker, free_port
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.reading import reader
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Eventually = Callable[..., None]

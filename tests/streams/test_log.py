@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from routecast.models.config import Kafka
-from routecast.streams.kafka import client_options, topic_name
+from routecast.streams.brokers.kafka import client_options, topic_name
+from routecast.streams.brokers.reading import PartitionReader, consumer
 from routecast.streams.memory import MemoryLog, Record
-from routecast.streams.reading import PartitionReader, consumer
 
 Result = TypeVar("Result")
 

@@ -12,10 +12,10 @@ from routecast.models.config import Policy as Name
 from routecast.models.events import Control, encode_events
 from routecast.models.experiments import Arm, Experiment
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot, encode_snapshot
-from routecast.streams.checkpoint import Checkpoint
 from routecast.streams.clock import FixedClock
 from routecast.streams.emitter import Emitter
-from routecast.streams.leader import Leader, word_of
+from routecast.streams.leadership.checkpoint import Checkpoint
+from routecast.streams.leadership.leader import Leader, word_of
 from routecast.streams.router import Router
 
 NOW_MS = 1_700_000_000_000.0

@@ -18,10 +18,10 @@ from routecast import Config, Emitter, Router
 from routecast.models.capacity import Capacity
 from routecast.models.events import Control
 from routecast.models.insights import Recommendation, Recommendations
-from routecast.streams.call import Call
-from routecast.streams.checkpoint import Checkpoint
+from routecast.streams.calls.call import Call
 from routecast.streams.configuration import load_config
-from routecast.streams.leader import Leader
+from routecast.streams.leadership.checkpoint import Checkpoint
+from routecast.streams.leadership.leader import Leader
 from routecast.testing import Fleet
 
 Eventually = Callable[..., None]

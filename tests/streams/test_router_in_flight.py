@@ -11,7 +11,7 @@ import pytest
 from routecast.models.events import Completed, Outcome, Started, decode_events
 from routecast.models.requirements import Requirements
 from routecast.models.snapshot import RoutingSnapshot, TargetScore
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.streams.clock import FixedClock
 from routecast.streams.router import Router
 

@@ -21,17 +21,17 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from routecast import Emitter, Router
-from routecast.broker import LocalBroker, run_tool
 from routecast.models.config import Config, Kafka
 from routecast.models.errors import ConfigError
 from routecast.models.events import Completed, decode_events
-from routecast.streams.access import ROLES, Role, rules
-from routecast.streams.admin import administrator
+from routecast.servers.kafka import LocalBroker, run_tool
+from routecast.streams.brokers.access import ROLES, Role, rules
+from routecast.streams.brokers.admin import administrator
+from routecast.streams.brokers.kafka import client_options, reach, topic_name
+from routecast.streams.brokers.reading import reader
 from routecast.streams.configuration import load_config
 from routecast.streams.connect import CLOSE_S
-from routecast.streams.kafka import client_options, reach, topic_name
-from routecast.streams.leading import producer
-from routecast.streams.reading import reader
+from routecast.streams.leadership.leading import producer
 from routecast.streams.topics import ALL, EVENTS
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 from routecast import Config, Requirements, Router
 from routecast.models.requirements import NONE
-from routecast.streams.kafka import topic_name
-from routecast.streams.leading import producer
-from routecast.streams.reading import reader
+from routecast.streams.brokers.kafka import topic_name
+from routecast.streams.brokers.reading import reader
+from routecast.streams.leadership.leading import producer
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from routecast.broker import LocalBroker
 from routecast.models.config import Kafka
-from routecast.streams.admin import topics
+from routecast.servers.kafka import LocalBroker
+from routecast.streams.brokers.admin import topics
 from routecast.streams.worker import Seldom
 
 pytestmark = pytest.mark.alone  # it watches processes come and go
@@ -126,7 +126,7 @@ def test_a_partition_that_cannot_be_recovered_for_long_does_not_fill_the_log() -
         import logging.config
         from routecast.streams.worker import logging_configuration
         logging.config.dictConfig(logging_configuration())
-        for name in ("routecast.streams.folding", "routecast.streams.leading"):
+        for name in ("routecast.streams.folding", "routecast.streams.leadership.leading"):
             for _ in range(100):
                 logging.getLogger(name).warning(f"{name} tries again")
             logging.getLogger(name).info("ready")

@@ -18,7 +18,7 @@ from routecast.dashboards.grafana.boards.flux import (
     windows,
 )
 from routecast.dashboards.grafana.boards.panels import SEVERITIES, rows, series, stat, timeline
-from routecast.dashboards.schema import ALERT, ALL, ROUTER_EVENT
+from routecast.dashboards.influx.schema import ALERT, ALL, ROUTER_EVENT
 
 _SAID: Final = {"raised": "red", "updated": "orange", "cleared": "green"}
 

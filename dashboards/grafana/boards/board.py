@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import dashboard
 
 from routecast.dashboards.grafana.boards.flux import OF_SERVICE, chosen, stored
 from routecast.dashboards.grafana.boards.panels import SOURCE, Flux
-from routecast.dashboards.schema import ALL, ROUTER_EVENT
+from routecast.dashboards.influx.schema import ALL, ROUTER_EVENT
 from routecast.models.config import Influx, Objective
 
 TAG: Final = "routecast"

@@ -7,7 +7,7 @@ from typing import Any
 from routecast.dashboards.grafana.boards.board import Panels, board, fleet
 from routecast.dashboards.grafana.boards.flux import OF_SERVICE, TARGETS, TOTAL, named, over_time, stored, total, windows
 from routecast.dashboards.grafana.boards.panels import rows, series, stat
-from routecast.dashboards.schema import CAPACITY, PROVIDER_SCORE
+from routecast.dashboards.influx.schema import CAPACITY, PROVIDER_SCORE
 
 
 def capacity() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from routecast.dashboards.schema import ALL, PROVIDER_WINDOW, Measurement
+from routecast.dashboards.influx.schema import ALL, PROVIDER_WINDOW, Measurement
 
 RANGE: Final = "range(start: v.timeRangeStart, stop: v.timeRangeStop)"
 TARGETS: Final = "r.target =~ /^${target:regex}$/"

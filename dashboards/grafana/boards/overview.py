@@ -22,7 +22,7 @@ from routecast.dashboards.grafana.boards.flux import (
     windows,
 )
 from routecast.dashboards.grafana.boards.panels import STATES, rows, series, stat, timeline
-from routecast.dashboards.schema import ALERT, PROVIDER_SCORE, PROVIDER_STATE
+from routecast.dashboards.influx.schema import ALERT, PROVIDER_SCORE, PROVIDER_STATE
 
 
 def overview() -> dict[str, Any]:

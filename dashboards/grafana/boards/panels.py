@@ -14,7 +14,7 @@ from grafana_foundation_sdk.cog import builder as cog
 from grafana_foundation_sdk.cog import variants
 from grafana_foundation_sdk.models import common, dashboard, heatmap
 
-from routecast.dashboards.schema import LATENCY_HIST
+from routecast.dashboards.influx.schema import LATENCY_HIST
 
 SOURCE: Final = common.DataSourceRef(type_val="influxdb", uid="${datasource}")
 POINTS: Final = 1000

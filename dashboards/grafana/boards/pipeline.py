@@ -7,7 +7,7 @@ from typing import Any
 from routecast.dashboards.grafana.boards.board import Panels, board, fleet
 from routecast.dashboards.grafana.boards.flux import RANGE, over_time, stored
 from routecast.dashboards.grafana.boards.panels import series, stat
-from routecast.dashboards.schema import ALL, PIPELINE, PROVIDER_SCORE, PROVIDER_WINDOW, ROUTER_DECISION
+from routecast.dashboards.influx.schema import ALL, PIPELINE, PROVIDER_SCORE, PROVIDER_WINDOW, ROUTER_DECISION
 
 
 def pipeline() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from routecast.dashboards.grafana.boards.board import Panels, board, runs
 from routecast.dashboards.grafana.boards.flux import COUNTS, FAILED_SHARE, OF_SERVICE, RANGE, chosen, fields
 from routecast.dashboards.grafana.boards.panels import rows, series
-from routecast.dashboards.schema import ALL
+from routecast.dashboards.influx.schema import ALL
 
 _LENGTH: Final = """length = if "${window}" != "auto" then "${window}" else if int(v: v.windowPeriod) < int(v: 5m) then "10s" else "1m"
 """

@@ -7,7 +7,7 @@ from typing import Any, Final
 from routecast.dashboards.grafana.boards.board import Panels, board, fleet
 from routecast.dashboards.grafana.boards.flux import OF_SERVICE, TARGETS, over_time, stored, total, windows
 from routecast.dashboards.grafana.boards.panels import series, stat
-from routecast.dashboards.schema import ALL, PROVIDER_SCORE, ROUTER_DECISION
+from routecast.dashboards.influx.schema import ALL, PROVIDER_SCORE, ROUTER_DECISION
 
 ENDED: Final = f'r.outcome != "{ALL}" and {OF_SERVICE}'
 """Reports by outcome: every call that ended."""

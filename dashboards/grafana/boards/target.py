@@ -7,7 +7,7 @@ from typing import Any, Final
 from routecast.dashboards.grafana.boards.board import Panels, board, usual
 from routecast.dashboards.grafana.boards.flux import COUNTS, FAILED_SHARE, TARGETS, bars, named, of_sums, over_time, stored, texts_over_time, windows
 from routecast.dashboards.grafana.boards.panels import STATES, heat_map, rows, series, stat, timeline
-from routecast.dashboards.schema import PROVIDER_SCORE, PROVIDER_STATE, TREND
+from routecast.dashboards.influx.schema import PROVIDER_SCORE, PROVIDER_STATE, TREND
 
 PERCENTILES: Final = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p95_s": "p95", "latency_p99_s": "p99"}
 

@@ -22,7 +22,7 @@ def access(
     plain: Plain = False,
 ) -> None:
     """Show what each kind of program needs on brokers with access control; with --user, as commands for their administrator."""
-    from routecast.streams.access import ROLES, rules  # noqa: PLC0415 - pydantic is slow to import
+    from routecast.streams.brokers.access import ROLES, rules  # noqa: PLC0415 - pydantic is slow to import
 
     unknown = sorted(set(role or ()) - set(ROLES))
     if unknown:

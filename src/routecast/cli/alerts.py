@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from routecast.models.insights import Alert, AlertEvidence
     from routecast.models.notification import Notification
     from routecast.models.overview import AlertStory, Tried
-    from routecast.streams.insights_log import Said
+    from routecast.streams.operators.insights_log import Said
 
 app = typer.Typer(no_args_is_help=True, help="Look at alerts, try the webhook, silence what need not be heard.")
 app.command("silence")(silence)
@@ -79,7 +79,7 @@ def show_alert(
 def try_webhook(*, config: File = None, json: Json = False, plain: Plain = False) -> None:
     """Post a test notification, marked as one, to the webhook, and say what comes back; exit code 5 where it is not taken."""
     from routecast.models.errors import CheckFailed, ConfigError  # noqa: PLC0415 - pydantic is slow to import
-    from routecast.streams.webhook import webhook_url  # noqa: PLC0415
+    from routecast.streams.notifications.webhook import webhook_url  # noqa: PLC0415
 
     settings = configured(config, None).alerts
     url = webhook_url(settings)
@@ -102,7 +102,7 @@ def try_webhook(*, config: File = None, json: Json = False, plain: Plain = False
 async def _try(url: str, settings: Alerting) -> Tried:
     from routecast.models.overview import Tried  # noqa: PLC0415 - slow to import
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
-    from routecast.streams.posting import poster  # noqa: PLC0415
+    from routecast.streams.notifications.posting import poster  # noqa: PLC0415
 
     clock = SystemClock()
     notification = _test_of(clock.now_ms())
@@ -128,7 +128,7 @@ def _test_of(now_ms: float) -> Notification:
 
 def _said(config: Path | None, kafka: str | None) -> tuple[Config, Said, float]:
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.insights_log import said  # noqa: PLC0415
+    from routecast.streams.operators.insights_log import said  # noqa: PLC0415
 
     loaded, now_ms = configured(config, kafka), SystemClock().now_ms()
     return loaded, ask(loaded.kafka, said(loaded, now_ms), within_s=READ_S), now_ms

@@ -14,11 +14,11 @@ from routecast.cli.progress import Progress
 from routecast.cli.render import complain, form, show_json
 
 if TYPE_CHECKING:
-    from routecast.backtest_fleet import Candidate
-    from routecast.backtest_input import Input
+    from routecast.backtest.fleet import Candidate
+    from routecast.backtest.input import Input
+    from routecast.backtest.traces import TraceName
     from routecast.models.backtest import Backtest, Incident, OffPolicy
     from routecast.models.config import Config
-    from routecast.traces import TraceName
 
 USAGE = 2
 DEFAULT = ("performance", "weighted", "least_connections", "round_robin", "greedy")
@@ -66,7 +66,7 @@ def backtest(
     it stands what the recorded decisions themselves tell, and where the two differ, why.
     """
     from routecast.analytics.backtest.condition import condition  # noqa: PLC0415 - numpy and the pipeline are slow to import
-    from routecast.backtest_report import Asked, backtest  # noqa: PLC0415
+    from routecast.backtest.report import Asked, backtest  # noqa: PLC0415
     from routecast.cli.backtest_print import print_backtest, raise_failures  # noqa: PLC0415
 
     if (file is None) == (trace is None):
@@ -108,7 +108,7 @@ def _names(asked: list[str] | tuple[str, ...]) -> dict[str, Path | None]:
 
 
 def _recorded(file: Path, config: Path | None, service: str | None, seeds: range, most: int) -> Input:
-    from routecast.backtest_input import read, recording_played  # noqa: PLC0415 - slow to import
+    from routecast.backtest.input import read, recording_played  # noqa: PLC0415 - slow to import
 
     known = _loaded(config) if config is not None else None
     with Progress("reading") as progress:
@@ -118,8 +118,8 @@ def _recorded(file: Path, config: Path | None, service: str | None, seeds: range
 
 
 def _traced(name: str, seeds: range, most: int) -> Input:
-    from routecast.trace_input import trace_played  # noqa: PLC0415 - slow to import
-    from routecast.traces import TRACES, trace  # noqa: PLC0415
+    from routecast.backtest.trace_input import trace_played  # noqa: PLC0415 - slow to import
+    from routecast.backtest.traces import TRACES, trace  # noqa: PLC0415
 
     known: TraceName | None = next((it for it in TRACES if it == name), None)
     if known is None:
@@ -134,8 +134,8 @@ def _loaded(path: Path) -> Config:
 
 
 def _candidate(name: str, path: Path | None, played: Input) -> Candidate:
-    from routecast.backtest_fleet import Candidate  # noqa: PLC0415 - slow to import
-    from routecast.backtest_input import candidate_config  # noqa: PLC0415
+    from routecast.backtest.fleet import Candidate  # noqa: PLC0415 - slow to import
+    from routecast.backtest.input import candidate_config  # noqa: PLC0415
 
     if path is None:
         return Candidate(name, played.config, name)
@@ -146,14 +146,14 @@ def _labelled(path: Path | None, played: Input) -> tuple[Incident, ...] | None:
     if path is None:
         return None
     from routecast.analytics.backtest.labels import incidents  # noqa: PLC0415 - slow to import
-    from routecast.labels import read_table  # noqa: PLC0415
+    from routecast.backtest.labels import read_table  # noqa: PLC0415
 
     return incidents(read_table(path), played.source.from_ms, played.scenes[0].names)
 
 
 def _said(file: Path, candidates: list[Candidate], played: Input) -> tuple[OffPolicy, ...]:
     try:
-        from routecast.off_policy import off_policy  # noqa: PLC0415 - pandas is slow to import
+        from routecast.backtest.off_policy import off_policy  # noqa: PLC0415 - pandas is slow to import
     except ImportError as error:
         complain(f"the log itself is not asked: {error.name} is missing, install routecast[analytics]")
         return ()

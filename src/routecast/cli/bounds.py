@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from routecast.streams.recorded_range import Bound, Range
+    from routecast.streams.recordings.ranges import Bound, Range
 
 BOUND = "TIME|P:OFFSET,…"
 
@@ -33,6 +33,6 @@ def bound_of(text: str | None) -> Bound:
 
 def range_of(begin: str | None, end: str | None) -> Range:
     """Both of them. Raises ConfigError."""
-    from routecast.streams.recorded_range import Range  # noqa: PLC0415 - slow to import
+    from routecast.streams.recordings.ranges import Range  # noqa: PLC0415 - slow to import
 
     return Range(bound_of(begin), bound_of(end))

@@ -14,7 +14,7 @@ from routecast.cli.progress import Progress
 from routecast.cli.render import complain, form, show, show_json, show_rows
 
 if TYPE_CHECKING:
-    from routecast.analytics.insights.attempts import AttemptLog, Attempts
+    from routecast.analytics.capacity.attempts import AttemptLog, Attempts
     from routecast.models.capacity import Capacity, TargetCapacity
     from routecast.models.config import Config
 
@@ -53,10 +53,10 @@ def capacity(
 
 
 def _recorded(file: Path, config: Path | None, service: str | None, minutes: float) -> tuple[Attempts, Config | None, str, float]:
-    from routecast.analytics.insights.attempts import AttemptLog  # noqa: PLC0415 - numpy is slow to import
+    from routecast.analytics.capacity.attempts import AttemptLog  # noqa: PLC0415 - numpy is slow to import
     from routecast.streams.configuration import load_config  # noqa: PLC0415
-    from routecast.streams.recorded_attempts import read_recording, recorded_config  # noqa: PLC0415
-    from routecast.streams.recording import Recording  # noqa: PLC0415
+    from routecast.streams.recordings.attempts import read_recording, recorded_config  # noqa: PLC0415
+    from routecast.streams.recordings.recording import Recording  # noqa: PLC0415
 
     with Recording(file) as recording, Progress("reading", recording.manifest.events) as progress:
         known = load_config(config, os.environ) if config is not None else recorded_config(recording)
@@ -66,8 +66,8 @@ def _recorded(file: Path, config: Path | None, service: str | None, minutes: flo
 
 
 def _live(config: Path | None, kafka: str | None, service: str | None, minutes: float) -> tuple[Attempts, Config | None, str, float]:
-    from routecast.analytics.insights.attempts import AttemptLog  # noqa: PLC0415 - numpy is slow to import
-    from routecast.streams.recorded_attempts import read_log  # noqa: PLC0415
+    from routecast.analytics.capacity.attempts import AttemptLog  # noqa: PLC0415 - numpy is slow to import
+    from routecast.streams.recordings.attempts import read_log  # noqa: PLC0415
 
     known, now_ms = configured(config, kafka), time.time() * 1000.0
     log = AttemptLog(_services(known))
@@ -81,14 +81,14 @@ def _services(known: Config | None) -> dict[str, str]:
 
 
 def _chosen(log: AttemptLog, known: Config | None, service: str | None, end_ms: float, minutes: float) -> tuple[Attempts, Config | None, str]:
-    from routecast.streams.recorded_attempts import service_of  # noqa: PLC0415 - slow to import
+    from routecast.streams.recordings.attempts import service_of  # noqa: PLC0415 - slow to import
 
     name = service_of(service, known, log.services)
     return log.attempts(name, end_ms - minutes * _MINUTE_MS), known, name
 
 
 def _estimated(attempts: Attempts, known: Config | None, name: str, at_ms: float, limit_ms: float, seed: int, requests: int) -> Capacity:
-    from routecast.analytics.insights.capacity import capacity_of  # noqa: PLC0415 - numpy is slow to import
+    from routecast.analytics.capacity.capacity import capacity_of  # noqa: PLC0415 - numpy is slow to import
 
     configs = {} if known is None else {target.id: target for target in known.targets_of(name)}
     with Progress("estimating") as progress:

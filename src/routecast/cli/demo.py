@@ -66,7 +66,7 @@ def demo(
 
     In virtual time, six policies on the same requests; with --kafka in real time, one policy through real brokers and workers.
     """
-    from routecast.comparison import POLICIES  # noqa: PLC0415 - numpy and the pipeline are slow to import
+    from routecast.demo.comparison import POLICIES  # noqa: PLC0415 - numpy and the pipeline are slow to import
 
     live = {"--speed": speed, "--workers": workers, "--routers": routers, "--config": config, "--forever": forever or None}
     if write_config is not None:
@@ -101,7 +101,7 @@ def demo(
 
 def _compare(policies: tuple[str, ...], seed: int, duration_s: float) -> DemoReport:
     from routecast.cli.demo_table import DemoTable  # noqa: PLC0415 - slow to import
-    from routecast.comparison import compare  # noqa: PLC0415
+    from routecast.demo.comparison import compare  # noqa: PLC0415
 
     with DemoTable(policies[0], duration_s) as table:
         return compare(seed, duration_s, policies, lambda fleet, at_s: table.show(fleet.snapshot(), at_s))
@@ -120,7 +120,7 @@ def _finish(report: DemoReport | LiveReport, out: Path | None, *, json: bool, pl
 
 
 def _write(file: Path) -> None:
-    from routecast.demonstration import written_config  # noqa: PLC0415 - slow to import
+    from routecast.demo.demonstration import written_config  # noqa: PLC0415 - slow to import
 
     file.write_text(written_config(), encoding="utf-8")
     complain(f"wrote {file}: run `routecast worker --config {file} --kafka URL`, then `routecast demo --config {file} --kafka URL --workers 0`")
@@ -129,8 +129,8 @@ def _write(file: Path) -> None:
 def _record(file: Path, name: str, seed: int, duration_s: float) -> None:
     from typing import get_args  # noqa: PLC0415 - with the policies
 
+    from routecast.demo.recorded import record_demo  # noqa: PLC0415
     from routecast.models.config import Policy  # noqa: PLC0415 - slow to import
-    from routecast.recorded_demo import record_demo  # noqa: PLC0415
 
     policy: Policy = next(known for known in get_args(Policy) if known == name)
     record_demo(file, seed=seed, duration_s=duration_s, policy=policy)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from routecast.cli.render import complain
 
 if TYPE_CHECKING:
-    from routecast.live_pipeline import LivePipeline
+    from routecast.demo.pipeline import LivePipeline
     from routecast.models.report import LiveReport
 
 SPEED, WORKERS, ROUTERS = 4.0, 2, 8
@@ -37,8 +37,8 @@ def play(asked: Play) -> LiveReport | None:
     """Play it; the report, or none where it had no end but an interruption."""
     import logging.config  # noqa: PLC0415 - not for --help
 
-    from routecast.demonstration import scene  # noqa: PLC0415 - numpy is slow to import
-    from routecast.live_pipeline import LivePipeline  # noqa: PLC0415
+    from routecast.demo.demonstration import scene  # noqa: PLC0415 - numpy is slow to import
+    from routecast.demo.pipeline import LivePipeline  # noqa: PLC0415
     from routecast.streams.worker import logging_configuration  # noqa: PLC0415
 
     logging.config.dictConfig(logging_configuration())
@@ -57,7 +57,7 @@ def play(asked: Play) -> LiveReport | None:
 
 def _perform(asked: Play, pipeline: LivePipeline) -> LiveReport:
     from routecast.cli.demo_table import DemoTable  # noqa: PLC0415 - slow to import
-    from routecast.live_demo import Time, perform, perform_forever  # noqa: PLC0415
+    from routecast.demo.live import Time, perform, perform_forever  # noqa: PLC0415
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
 
     pace = Time(SystemClock(), time.sleep, asked.speed)

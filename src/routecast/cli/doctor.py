@@ -32,10 +32,10 @@ def doctor(
     plain: Plain = False,
 ) -> None:
     """Examine the set-up from here to InfluxDB and say how to mend what is wrong; changes nothing. Exit code 3, 4 or 5 by the first failure."""
-    from routecast.dashboards.doctor import checks  # noqa: PLC0415 - slow to import, and not for --help
+    from routecast.dashboards.doctor.checks import checks  # noqa: PLC0415 - slow to import, and not for --help
     from routecast.models.diagnosis import Diagnosis  # noqa: PLC0415
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
-    from routecast.streams.doctor import Typed, examine  # noqa: PLC0415
+    from routecast.streams.doctor.examination import Typed, examine  # noqa: PLC0415
 
     quiet()
     clock, typed = SystemClock(), Typed(str(config) if config else None, kafka)

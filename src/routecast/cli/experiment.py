@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from routecast.models.experiment_report import ExperimentReport
     from routecast.models.experiments import Experiment
     from routecast.models.targets import Word
-    from routecast.streams.insights_log import Said
+    from routecast.streams.operators.insights_log import Said
 
 app = typer.Typer(no_args_is_help=True, help="Compare policies and weights on live traffic.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The experiment.")]
@@ -142,7 +142,7 @@ def list_experiments(*, config: File = None, kafka: Url = None, json: Json = Fal
 def _reports(config: Path | None, kafka: str | None) -> tuple[Config, Said, list[ExperimentReport], float]:
     from routecast.models.experiment_report import ExperimentReport  # noqa: PLC0415 - slow to import
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
-    from routecast.streams.insights_log import said as everything  # noqa: PLC0415
+    from routecast.streams.operators.insights_log import said as everything  # noqa: PLC0415
 
     loaded, now_ms = configured(config, kafka), SystemClock().now_ms()
     said = ask(loaded.kafka, everything(loaded, now_ms), within_s=READ_S)
@@ -198,7 +198,7 @@ def _ms(option: str, text: str) -> float:
 
 def _tell(loaded: Config, said: Control, wait_s: float) -> Word:
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.control import tell  # noqa: PLC0415
+    from routecast.streams.operators.control import tell  # noqa: PLC0415
 
     return ask(loaded.kafka, tell(loaded, said, said.service, wait_s=wait_s, clock=SystemClock()), within_s=None)
 

@@ -44,7 +44,7 @@ def import_log(
 
 def _imported(log: Path, mapping: Path, out: Path, config: Path | None) -> Imported:
     from routecast.streams.configuration import load_config  # noqa: PLC0415 - pydantic is slow to import
-    from routecast.streams.importing import Import  # noqa: PLC0415
+    from routecast.streams.recordings.importing import Import  # noqa: PLC0415
 
     given = load_config(config, os.environ) if config is not None else None
     with Progress("importing") as progress:

@@ -14,7 +14,7 @@ from routecast.cli.render import complain, form, show, show_json, show_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from routecast.dashboards.influx import Role
+    from routecast.dashboards.influx.administration import Role
     from routecast.models.config import Influx
     from routecast.models.influx import InfluxMade, TokenMade
 
@@ -34,8 +34,8 @@ def init(
 ) -> None:
     """Make organisation, buckets, a token that may only write and one that may only read; each token is printed once."""
     settings = _settings(config)
-    from routecast.dashboards.connection import token_of  # noqa: PLC0415 - after the check that the extra is there
-    from routecast.dashboards.influx import Administration  # noqa: PLC0415
+    from routecast.dashboards.influx.administration import Administration  # noqa: PLC0415
+    from routecast.dashboards.influx.connection import token_of  # noqa: PLC0415 - after the check that the extra is there
 
     made = Administration(settings, token_of(settings.admin_token_file, "admin_token_file")).make(renew=renew, save=save)
     if json:
@@ -54,8 +54,8 @@ def check(*, config: File = None, json: Json = False, plain: Plain = False) -> N
     from routecast.models.influx import InfluxFindings  # noqa: PLC0415
 
     settings = _settings(config)
-    from routecast.dashboards.connection import token_of  # noqa: PLC0415 - after the check that the extra is there
-    from routecast.dashboards.influx import findings  # noqa: PLC0415
+    from routecast.dashboards.influx.administration import findings  # noqa: PLC0415
+    from routecast.dashboards.influx.connection import token_of  # noqa: PLC0415 - after the check that the extra is there
 
     tokens: dict[Role, str] = {"write": token_of(settings.token_file, "token_file"), "read": token_of(settings.read_token_file, "read_token_file")}
     found = InfluxFindings(url=settings.url, organisation=settings.organisation, findings=tuple(findings(settings, tokens)))
@@ -72,7 +72,7 @@ def check(*, config: File = None, json: Json = False, plain: Plain = False) -> N
 @app.command()
 def schema() -> None:
     """Print every measurement with its tags, fields, types, units and buckets, as Markdown."""
-    from routecast.dashboards.schema_tables import schema_tables  # noqa: PLC0415 - not for --help
+    from routecast.dashboards.influx.schema_tables import schema_tables  # noqa: PLC0415 - not for --help
 
     print(schema_tables())
 

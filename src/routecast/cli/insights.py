@@ -16,7 +16,7 @@ from routecast.cli.targets import USAGE, warn_of_silence
 if TYPE_CHECKING:
     from routecast.models.config import Config
     from routecast.models.overview import Overview
-    from routecast.streams.insights_log import Said
+    from routecast.streams.operators.insights_log import Said
 
 HEADS = ("kind", "about", "what", "level", "since_ms", "said")
 
@@ -33,7 +33,7 @@ def insights(
 ) -> None:
     """Show what is the matter and what would help: alerts, changes, what gets better or worse, recommendations, capacity."""
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.insights_log import said  # noqa: PLC0415
+    from routecast.streams.operators.insights_log import said  # noqa: PLC0415
 
     kinds = _kinds(kind)
     loaded, now_ms = configured(config, kafka), SystemClock().now_ms()
@@ -86,7 +86,7 @@ def _overview(loaded: Config, found: Said, now_ms: float, service: str | None, k
 async def _follow(loaded: Config, found: Said, service: str | None, kinds: tuple[str, ...], *, json: bool, plain: bool) -> None:
     from routecast.dashboards.terminal.news import News  # noqa: PLC0415 - slow to import
     from routecast.models.insights import decode_insight, encode_insight  # noqa: PLC0415
-    from routecast.streams.reading import decoded, reader  # noqa: PLC0415
+    from routecast.streams.brokers.reading import decoded, reader  # noqa: PLC0415
     from routecast.streams.topics import INSIGHTS  # noqa: PLC0415
 
     news = News(kinds, service)

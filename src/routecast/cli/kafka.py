@@ -33,8 +33,8 @@ Plain = Annotated[bool, typer.Option("--plain", help="Print text with tabs.")]
 
 def configured(config: Path | None, kafka: str | None) -> Config:
     """The configuration with the brokers of `--kafka`. Raises ConfigError."""
+    from routecast.streams.brokers.kafka import addressed  # noqa: PLC0415
     from routecast.streams.configuration import load_config  # noqa: PLC0415 - pydantic is slow to import
-    from routecast.streams.kafka import addressed  # noqa: PLC0415
 
     return addressed(load_config(config, os.environ), kafka)
 
@@ -44,7 +44,7 @@ def ask(settings: Kafka, work: Coroutine[Any, Any, Result], *, within_s: float |
     from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NodeNotReadyError  # noqa: PLC0415 - slow to import
 
     from routecast.models.errors import RoutecastError  # noqa: PLC0415
-    from routecast.streams.kafka import unreachable  # noqa: PLC0415
+    from routecast.streams.brokers.kafka import unreachable  # noqa: PLC0415
 
     quiet()
     try:

@@ -11,8 +11,8 @@ import msgspec
 from routecast.models.errors import RoutecastError
 from routecast.models.events import decode_events
 from routecast.models.rows import decode_row
-from routecast.streams.checkpoint import Checkpoint
-from routecast.streams.tailing import Tailed
+from routecast.streams.leadership.checkpoint import Checkpoint
+from routecast.streams.operators.tailing import Tailed
 from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, PANES, STATE, Topic
 
 _EVENTFUL = frozenset({EVENTS, CONTROL, "trips"})

@@ -24,7 +24,7 @@ Service = Annotated[str | None, typer.Option("--service", help="The service; all
 def show_policies(*, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False) -> None:
     """Show the policy of every service, whether an operator set it or the configuration, and what `auto` stands for, with the evidence."""
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.published import policies  # noqa: PLC0415
+    from routecast.streams.operators.published import policies  # noqa: PLC0415
 
     loaded, published = look(config, kafka)
     found = policies(loaded, published, SystemClock().now_ms())
@@ -66,7 +66,7 @@ def reset(*, service: Service = None, wait: Wait = 10.0, config: File = None, ka
 def _tell(policy: Policy | None, service: str | None, wait_s: float, config: Path | None, kafka: str | None, *, chosen: Form) -> None:
     from routecast.models.events import Control  # noqa: PLC0415 - slow to import
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
-    from routecast.streams.control import tell  # noqa: PLC0415
+    from routecast.streams.operators.control import tell  # noqa: PLC0415
 
     loaded, _ = look(config, kafka)
     if service is not None and service not in loaded.services:

@@ -17,9 +17,9 @@ from routecast.cli.render import form, show, show_json, show_rows
 if TYPE_CHECKING:
     from routecast.models.config import Kafka
     from routecast.models.manifest import Manifest
-    from routecast.streams.reading import PartitionReader
-    from routecast.streams.recorded_range import Range
-    from routecast.streams.recorder import Recorder
+    from routecast.streams.brokers.reading import PartitionReader
+    from routecast.streams.recordings.ranges import Range
+    from routecast.streams.recordings.recorder import Recorder
 
 Begin = Literal["newest", "oldest", "beginning"]
 _LOOK_S = 0.2
@@ -62,9 +62,9 @@ def record(
 
 
 async def _record_range(settings: Kafka, out: Path, within: Range) -> Manifest:
-    from routecast.streams.range_recorder import record_range  # noqa: PLC0415 - slow to import
-    from routecast.streams.reading import reader  # noqa: PLC0415
-    from routecast.streams.recording import RecordingWriter  # noqa: PLC0415
+    from routecast.streams.brokers.reading import reader  # noqa: PLC0415
+    from routecast.streams.recordings.range_recorder import record_range  # noqa: PLC0415 - slow to import
+    from routecast.streams.recordings.recording import RecordingWriter  # noqa: PLC0415
 
     async with reader(settings) as read:
         await _check(read, settings)
@@ -82,9 +82,9 @@ async def _check(read: PartitionReader, settings: Kafka) -> None:
 
 
 async def _record(settings: Kafka, out: Path, begin: Begin, limit_s: float | None) -> Manifest:
-    from routecast.streams.reading import reader  # noqa: PLC0415 - slow to import
-    from routecast.streams.recorder import Recorder  # noqa: PLC0415
-    from routecast.streams.recording import RecordingWriter  # noqa: PLC0415
+    from routecast.streams.brokers.reading import reader  # noqa: PLC0415 - slow to import
+    from routecast.streams.recordings.recorder import Recorder  # noqa: PLC0415
+    from routecast.streams.recordings.recording import RecordingWriter  # noqa: PLC0415
 
     async with reader(settings) as read:
         await _check(read, settings)

@@ -16,7 +16,7 @@ from routecast.cli.replay_play import Asked, play, print_all
 
 if TYPE_CHECKING:
     from routecast.models.replay import ReplayReport, Verified
-    from routecast.streams.recorded_range import Range
+    from routecast.streams.recordings.ranges import Range
 
 
 def replay(
@@ -59,9 +59,9 @@ def replay(
 
 def _replayed(file: Path, within: Range, *, verify: bool) -> ReplayReport:
     from routecast.models.replay import ReplayReport  # noqa: PLC0415 - numpy and the analysts are slow to import
-    from routecast.streams.recording import Recording  # noqa: PLC0415
-    from routecast.streams.replay import replay as fold  # noqa: PLC0415
-    from routecast.streams.verification import Verification, ticks  # noqa: PLC0415
+    from routecast.streams.recordings.recording import Recording  # noqa: PLC0415
+    from routecast.streams.recordings.replay import replay as fold  # noqa: PLC0415
+    from routecast.streams.recordings.verification import Verification, ticks  # noqa: PLC0415
 
     verified: Verified | None = None
     with Recording(file) as recording:

@@ -16,10 +16,10 @@ from routecast.cli.render import complain, show, show_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from routecast.dashboards.replaying import InfluxBucket, LineFile, Told
+    from routecast.dashboards.points.replaying import InfluxBucket, LineFile, Told
     from routecast.models.config import Config
-    from routecast.streams.recorded_range import Range
-    from routecast.streams.recording import Recording
+    from routecast.streams.recordings.ranges import Range
+    from routecast.streams.recordings.recording import Recording
 
 
 _SHOWN = 5
@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 def play(asked: Asked, *, json: bool) -> None:
     """Play it, and say how far it came."""
     from routecast.models.replayed import Played  # noqa: PLC0415 - pydantic is slow to import
-    from routecast.streams.recording import Recording  # noqa: PLC0415
+    from routecast.streams.recordings.recording import Recording  # noqa: PLC0415
 
     began_s = time.perf_counter()
     reached = [0, 0.0]
@@ -69,12 +69,12 @@ def play(asked: Asked, *, json: bool) -> None:
 
 
 async def _played(asked: Asked, recording: Recording, tell: Callable[[int, float], None]) -> Told:
-    from routecast.dashboards.replaying import Checkpoints, Pace, RunLines  # noqa: PLC0415 - slow to import
-    from routecast.dashboards.replaying import play as store_all  # noqa: PLC0415
+    from routecast.dashboards.points.replaying import Checkpoints, Pace, RunLines  # noqa: PLC0415 - slow to import
+    from routecast.dashboards.points.replaying import play as store_all  # noqa: PLC0415
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
     from routecast.streams.configuration import load_config  # noqa: PLC0415
-    from routecast.streams.recorded_attempts import recorded_config  # noqa: PLC0415
-    from routecast.streams.rerun import Rerun  # noqa: PLC0415
+    from routecast.streams.recordings.attempts import recorded_config  # noqa: PLC0415
+    from routecast.streams.recordings.rerun import Rerun  # noqa: PLC0415
 
     known = recorded_config(recording)
     given = load_config(asked.config, os.environ) if known is None or asked.lines is None else known
@@ -88,8 +88,8 @@ async def _played(asked: Asked, recording: Recording, tell: Callable[[int, float
 
 
 def _store(asked: Asked, config: Config, size: int) -> LineFile | InfluxBucket:
-    from routecast.dashboards.connection import Connection, token_of  # noqa: PLC0415 - slow to import
-    from routecast.dashboards.replaying import InfluxBucket, LineFile  # noqa: PLC0415
+    from routecast.dashboards.influx.connection import Connection, token_of  # noqa: PLC0415 - slow to import
+    from routecast.dashboards.points.replaying import InfluxBucket, LineFile  # noqa: PLC0415
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
 
     if asked.lines is not None:
@@ -107,7 +107,7 @@ def _stopped() -> asyncio.Event:
 
 def print_all(file: Path, within: Range, speed: float | None) -> None:
     """Print the events at their pace until the end, Ctrl-C, or until nobody reads on."""
-    from routecast.streams.recording import Recording  # noqa: PLC0415 - slow to import
+    from routecast.streams.recordings.recording import Recording  # noqa: PLC0415 - slow to import
 
     with Recording(file) as recording:
         asyncio.run(_printed(recording, within, speed))
@@ -116,10 +116,10 @@ def print_all(file: Path, within: Range, speed: float | None) -> None:
 async def _printed(recording: Recording, within: Range, speed: float | None) -> None:
     from msgspec.json import encode  # noqa: PLC0415 - slow to import
 
-    from routecast.dashboards.replaying import Pace  # noqa: PLC0415
+    from routecast.dashboards.points.replaying import Pace  # noqa: PLC0415
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
-    from routecast.streams.recorded_range import in_time  # noqa: PLC0415
-    from routecast.streams.replay import readable  # noqa: PLC0415
+    from routecast.streams.recordings.ranges import in_time  # noqa: PLC0415
+    from routecast.streams.recordings.replay import readable  # noqa: PLC0415
     from routecast.streams.topics import EVENTS  # noqa: PLC0415
 
     pace = Pace(SystemClock(), speed, _stopped())

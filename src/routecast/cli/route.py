@@ -49,7 +49,7 @@ def explain(
         excluded=tuple(excluded or ()), region=region, urgency=urgency, max_cost_usd=max_cost_usd,
     )  # fmt: skip
     if demo is not None:
-        from routecast.comparison import explain_at  # noqa: PLC0415 - slow to import
+        from routecast.demo.comparison import explain_at  # noqa: PLC0415 - slow to import
 
         found = explain_at(seed, 420.0, demo, asked).decision
     else:

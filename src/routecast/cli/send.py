@@ -36,7 +36,7 @@ def send(
     """
     from routecast.models.sent import Sent  # noqa: PLC0415 - pydantic is slow to import
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
-    from routecast.streams.sending import RawRecord, append, checked, completed, parse  # noqa: PLC0415
+    from routecast.streams.operators.sending import RawRecord, append, checked, completed, parse  # noqa: PLC0415
 
     loaded = configured(config, kafka)
     texts = _texts(events, file)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from routecast.models.events import Control
     from routecast.models.insights import Alert
     from routecast.models.overview import Silence, Silenced
-    from routecast.streams.insights_log import Said
+    from routecast.streams.operators.insights_log import Said
 
 _LONGEST_S = 30 * 86_400.0
 What = Annotated[
@@ -66,7 +66,7 @@ def unsilence(
 ) -> None:  # fmt: skip
     """Hear of them again: give what was given to `silence`; nothing takes every silence back."""
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.insights_log import silences as kept  # noqa: PLC0415
+    from routecast.streams.operators.insights_log import silences as kept  # noqa: PLC0415
 
     loaded, now_ms = configured(config, kafka), SystemClock().now_ms()
     standing = ask(loaded.kafka, kept(loaded, now_ms))
@@ -106,7 +106,7 @@ def _row(silence: Silence, now_ms: float) -> tuple[str, ...]:
 def _silenced(loaded: Config) -> Silenced:
     from routecast.models.overview import Silenced  # noqa: PLC0415 - slow to import
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
-    from routecast.streams.insights_log import silences as kept  # noqa: PLC0415
+    from routecast.streams.operators.insights_log import silences as kept  # noqa: PLC0415
 
     now_ms = SystemClock().now_ms()
     return Silenced(at_ms=now_ms, silences=tuple(ask(loaded.kafka, kept(loaded, now_ms))))
@@ -125,7 +125,7 @@ def _seconds(text: str) -> float:
 def _meant(what: list[str] | None, config: Any, kafka: str | None, known: list[str] | None = None) -> tuple[Config, list[Meant], float]:
     """What these words mean: kinds × subjects, and each alert by itself."""
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.insights_log import said  # noqa: PLC0415
+    from routecast.streams.operators.insights_log import said  # noqa: PLC0415
 
     if not what:
         raise typer.BadParameter("say what to silence: a kind, an alert or a subject")
@@ -134,7 +134,7 @@ def _meant(what: list[str] | None, config: Any, kafka: str | None, known: list[s
 
 
 def _read(what: list[str], loaded: Config, found: Said, more: list[str]) -> list[Meant]:
-    from routecast.analytics.insights.rules import KINDS  # noqa: PLC0415 - slow to import
+    from routecast.analytics.alerts.rules import KINDS  # noqa: PLC0415 - slow to import
 
     alerts: dict[str, Alert] = {alert.id: alert for alert in found.alerts}
     subjects = _subjects(loaded, found) | set(more)
@@ -169,7 +169,7 @@ def _word(action: Any, now_ms: float, meant: Meant, severity: Any, **more: Any) 
 
 def _tell(loaded: Config, words: list[Control], wait_s: float) -> None:
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.control import tell  # noqa: PLC0415
+    from routecast.streams.operators.control import tell  # noqa: PLC0415
 
     for word in words:
         ask(loaded.kafka, tell(loaded, word, None, wait_s=wait_s, clock=SystemClock()), within_s=None)

@@ -22,7 +22,7 @@ def sink(
     log: Annotated[Literal["INFO", "DEBUG", "WARNING"], typer.Option(help="How much to say on stderr.")] = "INFO",
 ) -> None:
     """Store windows, scores, insights and reports in InfluxDB until Ctrl-C or SIGTERM; an outage is waited for."""
-    from routecast.dashboards.sinking import run_sink  # noqa: PLC0415 - slow to import
+    from routecast.dashboards.sink.sinking import run_sink  # noqa: PLC0415 - slow to import
     from routecast.streams.exposition import Address  # noqa: PLC0415
 
     metrics = Address(metrics_host, metrics_port) if metrics_port is not None else None

@@ -17,7 +17,7 @@ from routecast.cli.kafka import File, Plain, Url, ask, configured
 
 if TYPE_CHECKING:
     from routecast.models.config import Kafka
-    from routecast.streams.tailing import Start, Tailed
+    from routecast.streams.operators.tailing import Start, Tailed
     from routecast.streams.topics import Topic
 
 
@@ -37,7 +37,7 @@ def tail(
     kafka: Url = None,
 ) -> None:
     """Follow a topic until Ctrl-C: events one a line, everything else as compact JSON."""
-    from routecast.streams.tailing import Start  # noqa: PLC0415 - slow to import
+    from routecast.streams.operators.tailing import Start  # noqa: PLC0415 - slow to import
 
     settings = configured(config, kafka).kafka
     found = _topic(topic, settings.prefix)
@@ -58,7 +58,7 @@ def tail(
 
 
 async def _follow(settings: Kafka, topic: Topic, partition: int | None, start: Start, most: int | None, shown: Callable[[Tailed], Iterator[bytes]]) -> None:
-    from routecast.streams.tailing import tail as records  # noqa: PLC0415 - slow to import
+    from routecast.streams.operators.tailing import tail as records  # noqa: PLC0415 - slow to import
 
     left = most
     async with aclosing(records(settings, topic, partition, start)) as batches:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from routecast.models.details import SubjectDetails, WindowDetails
     from routecast.models.events import Control
     from routecast.models.targets import SnapshotAge, TargetFigures, Word
-    from routecast.streams.published import Published
+    from routecast.streams.operators.published import Published
 
 USAGE = 2
 
@@ -47,7 +47,7 @@ _HEADS = ("window", "requests", "per min", "success", "errors", "timeouts", "429
 def list_targets(*, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False) -> None:
     """List the targets of all services with state, share, requests in flight, success, cost, score, weight and the policy of their service."""
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.published import lines  # noqa: PLC0415
+    from routecast.streams.operators.published import lines  # noqa: PLC0415
 
     loaded, published = look(config, kafka)
     found = lines(loaded, published, SystemClock().now_ms())
@@ -66,7 +66,7 @@ def list_targets(*, config: File = None, kafka: Url = None, json: Json = False, 
 def show_target(target: Id, *, config: File = None, kafka: Url = None, json: Json = False, plain: Plain = False) -> None:
     """Show every published figure of a target, and its windows."""
     from routecast.streams.clock import SystemClock  # noqa: PLC0415 - slow to import
-    from routecast.streams.published import figures  # noqa: PLC0415
+    from routecast.streams.operators.published import figures  # noqa: PLC0415
 
     loaded, published = look(config, kafka)
     _refuse_unknown(loaded, published, target)
@@ -112,8 +112,8 @@ def _tell(
 ) -> None:  # fmt: skip
     from routecast.models.events import Control  # noqa: PLC0415 - slow to import
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
-    from routecast.streams.control import tell  # noqa: PLC0415
-    from routecast.streams.published import service_of  # noqa: PLC0415
+    from routecast.streams.operators.control import tell  # noqa: PLC0415
+    from routecast.streams.operators.published import service_of  # noqa: PLC0415
 
     loaded, published = look(config, kafka)
     if not force:
@@ -152,14 +152,14 @@ def heard(word: Word) -> tuple[str, str]:
 
 def look(config: Path | None, kafka: str | None) -> tuple[Config, Published]:
     """The configuration and what is published."""
-    from routecast.streams.published import newest  # noqa: PLC0415 - slow to import
+    from routecast.streams.operators.published import newest  # noqa: PLC0415 - slow to import
 
     loaded = configured(config, kafka)
     return loaded, ask(loaded.kafka, newest(loaded))
 
 
 def _refuse_unknown(config: Config, published: Published, target: str) -> None:
-    from routecast.streams.published import known_targets, unknown  # noqa: PLC0415 - slow to import
+    from routecast.streams.operators.published import known_targets, unknown  # noqa: PLC0415 - slow to import
 
     known = known_targets(config, published)
     if target not in known:

@@ -61,7 +61,7 @@ def _misused(text: str) -> None:
 
 def _film(file: Path | None, config: Path | None, *, demo: bool) -> Film | None:
     if demo:
-        from routecast.demo_film import demo_film  # noqa: PLC0415 - numpy and the pipeline are slow to import
+        from routecast.demo.film import demo_film  # noqa: PLC0415 - numpy and the pipeline are slow to import
 
         return demo_film()
     if file is None:

@@ -28,7 +28,7 @@ def create(
 ) -> None:
     """Make the topics that are missing; exit code 5 and what to have made where this login may not."""
     from routecast.models.topics import TopicsMade  # noqa: PLC0415 - pydantic is slow to import
-    from routecast.streams.admin import create_topics, missing, topics  # noqa: PLC0415
+    from routecast.streams.brokers.admin import create_topics, missing, topics  # noqa: PLC0415
 
     settings = configured(config, kafka).kafka
     lacking = missing(settings, ask(settings, topics(settings)))
@@ -79,7 +79,7 @@ def check(*, config: File = None, kafka: Url = None, json: Json = False, plain: 
 
 def _states(settings: Kafka) -> TopicStates:
     from routecast.models.topics import TopicStates  # noqa: PLC0415 - pydantic is slow to import
-    from routecast.streams.admin import topics, with_records  # noqa: PLC0415
+    from routecast.streams.brokers.admin import topics, with_records  # noqa: PLC0415
 
     async def look() -> list[TopicState]:
         return await with_records(settings, await topics(settings))

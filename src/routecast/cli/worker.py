@@ -23,10 +23,10 @@ def worker(
     log: Annotated[Literal["INFO", "DEBUG", "WARNING"], typer.Option(help="How much to say on stderr.")] = "INFO",
 ) -> None:
     """Run workers until Ctrl-C or SIGTERM: they fold events into tables, and one of them publishes the snapshots."""
+    from routecast.streams.brokers.kafka import addressed  # noqa: PLC0415
     from routecast.streams.configuration import load_config  # noqa: PLC0415 - pydantic is slow to import
     from routecast.streams.exposition import Address  # noqa: PLC0415
-    from routecast.streams.kafka import addressed  # noqa: PLC0415
-    from routecast.streams.webhook import webhook_url  # noqa: PLC0415
+    from routecast.streams.notifications.webhook import webhook_url  # noqa: PLC0415
     from routecast.streams.worker import run_worker, supervise  # noqa: PLC0415
 
     loaded = addressed(load_config(config, os.environ), kafka)

@@ -12,9 +12,9 @@ import pytest
 from routecast.analytics.backtest.request_log import RequestLog
 from routecast.analytics.backtest.scene import Requests, Scene, SceneTarget
 from routecast.analytics.backtest.spells import Spell
-from routecast.analytics.insights.service_law import Law
-from routecast.analytics.servers import Queueing
-from routecast.analytics.simulator import EventQueue
+from routecast.analytics.capacity.service_law import Law
+from routecast.analytics.simulation.servers import Queueing
+from routecast.analytics.simulation.simulator import EventQueue
 from routecast.models.events import Completed, DecisionRef, Started
 
 START_MS = 1_700_000_000_000.0

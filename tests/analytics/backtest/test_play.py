@@ -12,7 +12,7 @@ from routecast.analytics.backtest.request_log import Asked
 from routecast.analytics.backtest.scene import Scene
 from routecast.analytics.backtest.simulated import SimulatedTarget
 from routecast.analytics.backtest.spells import Spell
-from routecast.analytics.references import best_cost, orc_cost
+from routecast.analytics.simulation.references import best_cost, orc_cost
 from routecast.models.events import Outcome
 
 MakeScene = Callable[..., Scene]

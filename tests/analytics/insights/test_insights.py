@@ -5,8 +5,8 @@ import numpy as np
 from routecast import Config
 from routecast.analytics.checkpoint import pack, unpack
 from routecast.analytics.insights.insights import Insights
-from routecast.analytics.insights.period import Period
 from routecast.analytics.insights.roster import Roster
+from routecast.analytics.windows.period import Period
 from routecast.models.insights import Subject, Trends
 
 T = 1_700_000_040_000.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from routecast.analytics.checkpoint import restore, state_of
-from routecast.analytics.details import DetailsBuilder
 from routecast.analytics.fold import PartitionFold
-from routecast.analytics.insights.period import Period
 from routecast.analytics.merge import Merge
+from routecast.analytics.windows.details import DetailsBuilder
+from routecast.analytics.windows.period import Period
 from routecast.models.config import Config, Objective, Routing, TargetConfig
 from routecast.models.events import Completed
 

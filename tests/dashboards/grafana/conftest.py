@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from grafana_queries import Query, Row, asked, substituted
 from stored_fleet import Span, config, lines, replayed, store
 
-from routecast.dashboards.connection import Connection
-from routecast.dashboards.line_protocol import Line
+from routecast.dashboards.influx.connection import Connection
+from routecast.dashboards.influx.line_protocol import Line
 from routecast.models.config import Config, Influx
 
 HOUR_S = 3600

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from grafana_queries import asked, queries, substituted
 
-from routecast.analytics.insights.alerts import Alerts
-from routecast.analytics.insights.period import Period
+from routecast.analytics.alerts.alerts import Alerts
 from routecast.analytics.pane import MILLION
 from routecast.analytics.sketch import bucket_of, encode_counts
-from routecast.dashboards.line_protocol import Line
-from routecast.dashboards.translation import Translator
+from routecast.analytics.windows.period import Period
+from routecast.dashboards.influx.line_protocol import Line
+from routecast.dashboards.points.translation import Translator
 from routecast.models.config import Config, Influx
 from routecast.models.insights import Alert, Subject
 from routecast.models.metrics import ClosedWindow, Distribution, WindowRecord

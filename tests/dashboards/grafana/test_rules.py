@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routecast.analytics.insights.rules import KINDS
+from routecast.analytics.alerts.rules import KINDS
 from routecast.dashboards.grafana.provisioning import VARIABLES, files
 from routecast.dashboards.grafana.rules import rule_groups
 from routecast.dashboards.grafana.shipped import dashboards

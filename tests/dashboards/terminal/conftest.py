@@ -14,7 +14,7 @@ from routecast.dashboards.terminal.picture import Picture
 from routecast.dashboards.terminal.player import Film, unheard
 from routecast.dashboards.terminal.source import Frame, Heard
 from routecast.models.config import Config
-from routecast.streams.call import Call
+from routecast.streams.calls.call import Call
 from routecast.streams.memory import MemoryLog
 from routecast.streams.topics import CONTROL, DETAILS, INSIGHTS, SCORES, TICKS, TRIPS, Topic
 from routecast.testing import Fleet

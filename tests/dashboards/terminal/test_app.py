@@ -9,7 +9,6 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from routecast.broker import free_port
 from routecast.dashboards.terminal.app import Top
 from routecast.dashboards.terminal.keys import KEYS
 from routecast.dashboards.terminal.live import Live
@@ -19,9 +18,10 @@ from routecast.dashboards.terminal.source import Frame
 from routecast.models.config import Config
 from routecast.models.errors import RoutecastError
 from routecast.models.events import Control
-from routecast.streams.admin import create_topics
+from routecast.servers.kafka import free_port
+from routecast.streams.brokers.admin import create_topics
 from routecast.streams.clock import FixedClock, SystemClock
-from routecast.streams.published import newest
+from routecast.streams.operators.published import newest
 
 Run = Callable[[Any], Any]
 Story = Any

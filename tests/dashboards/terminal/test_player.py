@@ -16,8 +16,8 @@ from routecast.models.errors import CheckFailed, RoutecastError
 from routecast.models.events import Control
 from routecast.streams.clock import FixedClock, SystemClock
 from routecast.streams.memory import MemoryReader
-from routecast.streams.recorder import Recorder
-from routecast.streams.recording import RecordingWriter
+from routecast.streams.recordings.recorder import Recorder
+from routecast.streams.recordings.recording import RecordingWriter
 
 Run = Callable[[Any], Any]
 Story = Any

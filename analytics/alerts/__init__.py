@@ -1,0 +1,1 @@
+"""Whether somebody should be woken: rules, burn rates, incidents, silences."""

@@ -1,0 +1,147 @@
+"""What an alert says: its figures, the evidence of both windows, and one sentence for somebody who has just been woken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routecast.analytics.alerts.incidents import Active
+from routecast.analytics.alerts.judge import Judge, mean_bounds
+from routecast.analytics.alerts.rules import HOUR_MS, KINDS, MINUTE_MS, Rule
+from routecast.analytics.digits import six_digits
+from routecast.analytics.interval import jeffreys_lower, jeffreys_upper
+from routecast.models.insights import AlertEvidence, Subject
+
+Floats = NDArray[np.float64]
+
+_SIDE = 0.975
+"""Of a 95 % interval."""
+
+
+class Words(NamedTuple):
+    """The figures of an alert, and what they mean."""
+
+    title: str
+    value: float
+    evidence: tuple[AlertEvidence, ...]
+
+
+def words_of(alerts: Sequence[Active], judge: Judge, rates: Floats) -> list[Words]:
+    """What to say of alerts now; `rates` are the present requests per minute of all subjects."""
+    if not alerts:
+        return []
+    rules = [judge.rule(alert.place, alert.rule) for alert in alerts]
+    said = _evidence(alerts, rules, judge)
+    found: list[Words] = []
+    for alert, rule, evidence in zip(alerts, rules, said, strict=True):
+        rate = float(rates[alert.place])
+        found.append(Words(_title(alert, rule, judge, evidence, rate), _value(alert, rule, judge, evidence, rate), evidence))
+    return found
+
+
+def ended(alert: Active, now_ms: float) -> str:
+    """What to say when it is over."""
+    nouns = {"error_rate": "failures", "response_time": "slow answers", "throughput": "silence", "quality": "poor quality"}
+    return f"{_who(alert.subject)}: {nouns[alert.kind]} over, after {_length(max(MINUTE_MS, now_ms - alert.started_ms))}"
+
+
+def _evidence(alerts: Sequence[Active], rules: Sequence[Rule], judge: Judge) -> list[tuple[AlertEvidence, ...]]:
+    """Of every alert, what its long and its short window say. The bounds are found together: alone, each costs as much as a hundred."""
+    asked = [(alert.place, rule, length_ms) for alert, rule in zip(alerts, rules, strict=True) for length_ms in dict.fromkeys((rule.long_ms, rule.short_ms))]
+    ns, bads = (np.array([getattr(judge.window(ms), name)[place, KINDS.index(rule.kind)] for place, rule, ms in asked]) for name in ("n", "bad"))
+    good = np.maximum(0.0, ns - bads)
+    bounds = zip(jeffreys_lower(bads, good, _SIDE).tolist(), jeffreys_upper(bads, good, _SIDE).tolist(), strict=True)
+    found = iter(
+        [
+            _window(rule, length_ms, n, bad, low, high, judge.window(length_ms).duration_ms[place])
+            for (place, rule, length_ms), n, bad, (low, high) in zip(asked, ns.tolist(), bads.tolist(), bounds, strict=True)
+        ]
+    )
+    return [tuple(islice(found, len({rule.long_ms, rule.short_ms}))) for rule in rules]
+
+
+def _window(rule: Rule, length_ms: int, n: float, bad: float, low: float, high: float, duration_ms: float) -> AlertEvidence:
+    said = AlertEvidence(window_ms=length_ms, n=round(n), bad=_rounded(bad))
+    if not n or rule.unit == "per_min":
+        return said
+    if rule.unit == "ms":
+        value, low, high = duration_ms / n, *(float(bound) for bound in mean_bounds(duration_ms / n, n, _SIDE))
+    else:
+        value, low, high = (_in_unit(rule, share) for share in ((bad / n, high, low) if rule.unit == "score" else (bad / n, low, high)))
+    return said.model_copy(update={"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)})
+
+
+def _in_unit(rule: Rule, share: float) -> float:
+    if rule.unit == "burn_rate":
+        return share / rule.allowed if rule.allowed else 0.0
+    return 1.0 - share if rule.unit == "score" else share
+
+
+def _value(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidence, ...], rate: float) -> float:
+    if rule.unit == "per_min":
+        return _rounded(rate)
+    if rule.unit == "ratio" and judge.down()[alert.place]:
+        return _rounded(float(judge.down_bad[alert.place] / judge.down_n[alert.place]))
+    if rule.unit == "burn_rate":
+        kind = KINDS.index(rule.kind)
+        n, bad = judge.full_n(rule.long_ms)[alert.place, kind], judge.window(rule.long_ms).bad[alert.place, kind]
+        return _rounded(_in_unit(rule, float(bad / n))) if n else 0.0
+    return next((said.value for said in evidence if said.value is not None), 0.0)
+
+
+def _title(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidence, ...], rate: float) -> str:
+    since = f"since {datetime.fromtimestamp(_began(alert, judge) / 1000.0, UTC):%H:%M} UTC"
+    who, said = _who(alert.subject), evidence[0] if alert.calm_ms or not evidence[-1].n else evidence[-1]  # the short window says nothing of what has stopped
+    share, span = said.bad / said.n if said.n else 0.0, _length(said.window_ms)
+    if alert.kind == "error_rate":
+        if judge.down()[alert.place]:
+            place = alert.place
+            return f"{who} is out of service {since}: {judge.down_bad[place]:,.0f} of {judge.down_n[place]:,.0f} attempts failed"
+        return f"{who}: {_percent(share)} of {said.n:,} attempts in {span} failed, {since}; {_percent(rule.allowed)} may"
+    if alert.kind == "response_time":
+        if rule.unit == "ms":
+            return f"{who}: answers take {_seconds(said.value or 0.0)} on average in {span}, {since}; the limit is {_seconds(rule.threshold)}"
+        return f"{who}: {_percent(share)} of {said.n:,} answers in {span} were slower than the objective, {since}; {_percent(rule.allowed)} may be"
+    if alert.kind == "throughput":
+        return f"{who}: {rate:,.0f} requests in the last minute where there usually are many more, {since}"
+    return f"{who}: quality {1.0 - share:.2f} over {said.n:,} judgements in {span}, {since}; {1.0 - rule.allowed:.2f} is asked for"
+
+
+def _began(alert: Active, judge: Judge) -> float:
+    trouble_ms = float(judge.trouble_ms[alert.place, KINDS.index(alert.kind)])
+    down_ms = float(judge.down_ms[alert.place]) if alert.kind == "error_rate" else 0.0
+    return min([at_ms for at_ms in (trouble_ms, down_ms, alert.started_ms) if at_ms > 0.0])
+
+
+def _who(subject: Subject) -> str:
+    if subject.kind == "system":
+        return "All services together"
+    if subject.kind == "service":
+        return f"Service {subject.id}"
+    labels = " ".join(label for label in (subject.provider, subject.model) if label)
+    return f"Target {subject.id}" + (f" ({labels})" if labels else "")
+
+
+def _length(ms: float) -> str:
+    for unit, name in ((24.0 * HOUR_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min")):
+        if ms >= (1.0 if name == "min" else 2.0) * unit or (ms >= unit and not ms % unit):
+            return f"{ms / unit:.0f} {name}"
+    return f"{ms / 1000.0:.0f} s"
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.3g} %"
+
+
+def _seconds(ms: float) -> str:
+    return f"{ms / 1000.0:.2g} s" if ms < 10_000.0 else f"{ms / 1000.0:.0f} s"
+
+
+def _rounded(value: float) -> float:
+    return six_digits(value) if math.isfinite(value) else 0.0

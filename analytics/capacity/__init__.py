@@ -1,0 +1,1 @@
+"""How much load still fits: service laws fitted from events, recorded arrivals played against them."""

@@ -1,0 +1,1 @@
+"""Whether something is changing, since when, and where it goes: change detection, anomaly, trends."""

@@ -1,0 +1,1 @@
+"""What all routers together know of the targets, put into a snapshot at each tick."""

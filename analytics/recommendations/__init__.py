@@ -1,0 +1,1 @@
+"""What should be done, as far as a simulation finds that it helps."""

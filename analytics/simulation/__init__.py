@@ -1,0 +1,1 @@
+"""Virtual time and simulated providers: the worlds in which policies are compared, and the rules they are compared with."""

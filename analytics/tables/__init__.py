@@ -1,0 +1,1 @@
+"""Recordings and request logs as columns of tables."""

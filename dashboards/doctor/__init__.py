@@ -1,0 +1,1 @@
+"""All checks of `routecast doctor`, and those of InfluxDB and Grafana."""

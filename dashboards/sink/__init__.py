@@ -1,0 +1,1 @@
+"""The sink: what is on the log, into InfluxDB."""

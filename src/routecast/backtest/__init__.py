@@ -1,0 +1,1 @@
+"""Backtests: what is played, run by run, and what follows."""

@@ -1,0 +1,1 @@
+"""People are told: webhooks, with retries, each incident once."""

@@ -1,0 +1,1 @@
+"""What people at a terminal say to the log and read from it."""

@@ -1,0 +1,1 @@
+"""A log as a file: recorded, read by range, played again, verified."""
