@@ -1,1 +1,1 @@
-"""What operators look at: nothing yet; the pipeline's figures are on the topic of details."""
+"""What operators look at: `terminal` and `grafana`, the `sink` into InfluxDB with its `points`, the `report` of a backtest, the `doctor`."""

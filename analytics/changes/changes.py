@@ -1,7 +1,7 @@
 """Changes of a service and its targets, found at ticks: response time, failures and quality of every target, throughput of the service.
 
-Response time is that of an answer of usual length that meets no queue: freed of load by the capacity fit (`capacity_fit.py`) and of length by the slope
-over output tokens. Throughput belongs to the service, since a target's is the work of the routers. All of it is a state machine without a clock.
+Response time is that of an answer of usual length that meets no queue: freed of load by `analytics/fleet/capacity_fit.py` and of length by the
+slope over output tokens. Throughput belongs to the service, since a target's is the work of the routers. All of it is a state machine without a clock.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _CLAIM: Final = b'"type":"claim"'
 _TOLD: Final = ("alert", "change", "recommendation")
 _FAILING: Final = {"open", "recovering"}
 _LEAST_SHARE: Final = 0.02
-"""Of an equal share: routers draw no usable target less often, as `analytics.candidates` has it."""
+"""Of an equal share: routers draw no usable target less often, as `analytics.routing.candidates` has it."""
 _SAME_TRIP_MS: Final = 10_000.0
 """Routers that trip over the same thing within this time are one line."""
 

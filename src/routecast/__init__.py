@@ -44,7 +44,7 @@ _HOMES = {
     "models.decision": ("Decision", "Explanation"),
     "models.errors": ("CheckFailed", "ConfigError", "DecodeError", "NoTarget", "QueueFull", "RoutecastError", "StaleSnapshot", "Unreachable"),
     "models.requirements": ("Requirements",),
-    "streams.call": ("Call",),
+    "streams.calls.call": ("Call",),
     "streams.emitter": ("Emitter",),
     "streams.router": ("Router",),
 }
