@@ -6,7 +6,8 @@ the cheapest of four by what each costs under the load of the moment. That load,
 propensities, in closed form, are all that tells of it. Truth is the mean over all requests that could have come, by quadrature.
 
 `near` draws like the log and does not see the load; `middle` and `far` take a quarter and a half of their choices in proportion to the planned
-shares; `thin` takes the dearest target.
+shares; `learned` samples its costs first (Thompson), by its integral in the evaluation and by drawing the samples in the truth; `thin` takes the
+dearest target.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.balance import DRAWS, EXPLORE
+from routecast.analytics.balance import DRAWS, EXPLORE, Table
 from routecast.analytics.evaluation.evaluate import evaluate
 from routecast.analytics.evaluation.logged import Floats, Ints, Logged
 from routecast.analytics.evaluation.policies import in_proportion
+from routecast.analytics.evaluation.thompson import learned_chances
 from routecast.models.report import Estimate
 
 TARGETS, KINDS, PERIODS = 20, 3, 48
@@ -40,7 +42,11 @@ NAMES = {
     "doubly_robust": "doubly robust", "self_normalised": "SNIPS", "inverse_propensity": "IPS", "matching_rows": "naive: matching rows",
     "target_means": "naive: means of targets", "p95": "p95, weighted quantile",
 }  # fmt: skip
-POLICIES = ("near", "middle", "far", "thin")
+POLICIES = ("near", "middle", "far", "learned", "thin")
+VARIANCE, ANSWERS, PRIOR = 0.6, 400.0, 9.0
+"""What `learned` believes: ln cost with this variance ÷ (a target's share of so many answers + the prior)."""
+SAMPLES = 2_000
+"""Draws of all costs by which the truth of `learned` is known, for each half hour and kind."""
 
 
 class World(NamedTuple):
@@ -109,9 +115,38 @@ def tables() -> dict[str, Floats]:
         "near": near,
         "middle": 0.75 * near + 0.25 * plan,
         "far": 0.5 * near + 0.5 * plan,
+        "learned": _learned(flat, plan, allowed),
         "thin": in_proportion((dearest == dearest.max(axis=1, keepdims=True)).astype(float), allowed),
     }
     return {name: table.reshape(PERIODS, KINDS, TARGETS) for name, table in made.items()}
+
+
+def spreads(plan: Floats) -> Floats:
+    """[rows × targets] How sure the costs are: what is seldom planned is little known."""
+    wide: Floats = np.sqrt(VARIANCE / (ANSWERS * plan + PRIOR))
+    return wide
+
+
+def _learned(costs: Floats, plan: Floats, allowed: NDArray[np.bool_]) -> Floats:
+    """[rows × targets] As the product evaluates it."""
+    found = np.zeros_like(costs)
+    for row, (cost, share, spread, may) in enumerate(zip(costs, plan, spreads(plan), allowed, strict=True)):
+        of = np.flatnonzero(may)
+        chosen = Table(of.tolist(), cost[of].tolist(), share[of].tolist(), share[of].tolist(), share[of].tolist(), explore=True, spreads=spread[of].tolist())
+        found[row, of] = learned_chances(chosen, chosen.costs)
+    return found
+
+
+@cache
+def sampled() -> Floats:
+    """[periods × kinds × targets] What `learned` does, by drawing its samples: shares no formula with the evaluation."""
+    luck, plan, w = np.random.default_rng(12), tables()["plan"].reshape(-1, TARGETS), world()
+    costs, allowed = w.costs().reshape(-1, TARGETS), np.tile(w.allowed, (PERIODS, 1))
+    drawn = np.zeros_like(costs)
+    for row, spread in enumerate(spreads(plan)):
+        noise = np.exp(spread * luck.standard_normal((SAMPLES, TARGETS)))
+        drawn[row] = least_of_four(costs[row] * noise, np.tile(plan[row], (SAMPLES, 1)), np.tile(allowed[row], (SAMPLES, 1))).mean(axis=0)
+    return drawn.reshape(PERIODS, KINDS, TARGETS)
 
 
 def draw(rng: np.random.Generator, n: int) -> Logged:
@@ -159,7 +194,8 @@ def truth(name: str) -> Truth:
     # a lognormal's mean within each step of its distribution, so that the tail is not cut off
     edges = np.append(ndtri(np.arange(TRUTH_GRID) / TRUTH_GRID), np.inf)
     length = (np.diff(ndtr(edges - LENGTH)) * TRUTH_GRID)[(u * TRUTH_GRID).astype(int)]
-    share = np.array([0.5, 0.3, 0.2])[kind][:, None] * tables()[name][(hour * PERIODS).astype(int), kind]
+    chances = sampled() if name == "learned" else tables()[name]
+    share = np.array([0.5, 0.3, 0.2])[kind][:, None] * chances[(hour * PERIODS).astype(int), kind]
     share /= share.sum()
     mean_s = w.mean_s(kind, hour, length)
     sigma = math.hypot(SIGMA, LOAD)

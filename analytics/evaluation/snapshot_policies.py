@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from routecast.analytics.balance import least_of_draws
+from routecast.analytics.balance import Table, least_of_draws
 from routecast.analytics.evaluation.logged import Floats, Logged
 from routecast.analytics.evaluation.policies import TargetPolicy
+from routecast.analytics.evaluation.thompson import learned_chances
 from routecast.analytics.routing.candidates import Candidates, Fitness, bootstrap, view_of, weighted_factors
 from routecast.analytics.routing.contention import LOAD_NORM, load_term
 from routecast.models.config import Routing, TargetConfig
@@ -61,18 +62,54 @@ def performance(snapshots: Snapshots, targets: Sequence[TargetConfig], routing: 
 
     For another configuration pass snapshots that `reconfigured` made. `targets` are those of the service; `rng` breaks ties of cost.
     """
-    fallback = bootstrap(targets)
-    number = {target.id: i for i, target in enumerate(targets)}
+    return _by_costs(snapshots, Costs(targets, routing, rng), lambda table, costs: [least_of_draws(table, costs, i) for i in range(len(costs))])
 
-    def chances(snapshot: RoutingSnapshot, candidates: Sequence[str]) -> dict[str, float]:
-        chosen = [number[target] for target in candidates if target in number]
+
+def learned(snapshots: Snapshots, targets: Sequence[TargetConfig], routing: Routing, rng: random.Random) -> TargetPolicy:
+    """The same on costs sampled from what each snapshot believes of them, over all samples. It has learned what the recorded fleet knew."""
+    return _by_costs(snapshots, Costs(targets, routing, rng), learned_chances)
+
+
+def expected_costs(snapshots: Snapshots, targets: Sequence[TargetConfig], routing: Routing) -> TargetPolicy:
+    """No policy: [rows × targets] the cost in seconds that the snapshot in force expects of each candidate, load included."""
+    of = Costs(targets, routing, random.Random(0))
+
+    def costs(snapshot: RoutingSnapshot, candidates: Sequence[str]) -> dict[str, float]:
+        found = of(snapshot, candidates)
+        return {targets[i].id: cost for i, cost in zip(found[0].index, found[1], strict=True)} if found else {}
+
+    return _by_snapshot(snapshots, costs)
+
+
+class Costs:
+    """What a router decides by that sees a snapshot alone: the table of its candidates, and their costs under the load that the snapshot expects."""
+
+    def __init__(self, targets: Sequence[TargetConfig], routing: Routing, rng: random.Random) -> None:
+        self._targets, self._routing, self._rng = targets, routing, rng
+        self._fallback = bootstrap(targets)
+        self._number = {target.id: i for i, target in enumerate(targets)}
+        self._power = routing.factor_weights.current_load / LOAD_NORM
+
+    @property
+    def targets(self) -> Sequence[TargetConfig]:
+        """By their numbers in tables."""
+        return self._targets
+
+    def __call__(self, snapshot: RoutingSnapshot, candidates: Sequence[str]) -> tuple[Table, list[float]] | None:
+        """Table and costs, seconds; None where the configuration knows none of the candidates."""
+        chosen = [self._number[target] for target in candidates if target in self._number]
         if not chosen:
-            return {}
-        view = view_of(snapshot, targets, fallback)
-        table = Candidates(view, routing, NONE, chosen, [_FITS] * len(targets), "", rng).table
-        power = routing.factor_weights.current_load / LOAD_NORM
-        costs = [cost * _load(view.entries[i], snapshot.period_ms, power) for cost, i in zip(table.costs, table.index, strict=True)]
-        return {targets[i].id: least_of_draws(table, costs, position) for position, i in enumerate(table.index)}
+            return None
+        view = view_of(snapshot, self._targets, self._fallback)
+        table = Candidates(view, self._routing, NONE, chosen, [_FITS] * len(self._targets), "", self._rng).table
+        return table, [cost * _load(view.entries[i], snapshot.period_ms, self._power) for cost, i in zip(table.costs, table.index, strict=True)]
+
+
+def _by_costs(snapshots: Snapshots, costs_of: Costs, law: Callable[[Table, list[float]], Sequence[float]]) -> TargetPolicy:
+    def chances(snapshot: RoutingSnapshot, candidates: Sequence[str]) -> dict[str, float]:
+        found = costs_of(snapshot, candidates)
+        said = law(*found) if found else ()
+        return {costs_of.targets[i].id: chance for i, chance in zip(found[0].index, said, strict=True)} if found and said else {}
 
     return _by_snapshot(snapshots, chances)
 

@@ -14,7 +14,7 @@ from routecast.models.requirements import NONE, Requirements
 _CLASSES = 512
 """Classes of requirements whose candidates are kept."""
 _PREFERRED_FACTOR = 1.5
-_READ_SNAPSHOT = frozenset({"performance", "weighted", "greedy"})
+_READ_SNAPSHOT = frozenset({"performance", "learned", "weighted", "greedy"})
 """Policies that make nothing of an old snapshot."""
 
 

@@ -47,6 +47,15 @@ def test_beyond_ten_periods_a_router_relies_on_its_own_measurements(
     assert (router.choose().policy, router.choose().forced) == ("performance", "")
 
 
+def test_learned_does_not_outlive_its_snapshot_either(make_router: MakeRouter, snapshot: MakeSnapshot, clock: FixedClock) -> None:
+    """What it samples from is what the snapshot believes."""
+    router = make_router(policy="learned")
+    router.apply(snapshot())
+    assert router.choose().policy == "learned"
+    clock.at_ms += 10_300.0
+    assert (router.choose().policy, router.choose().forced) == ("peak_ewma", "stale")
+
+
 def test_between_two_and_ten_periods_the_averages_count(make_router: MakeRouter, snapshot: MakeSnapshot, score: MakeScore, clock: FixedClock) -> None:
     """In-flight of a moment says less and less, then nothing."""
     router = make_router()

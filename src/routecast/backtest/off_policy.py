@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from routecast.analytics.evaluation.decisions import logged_decisions
 from routecast.analytics.evaluation.estimators import on_policy
 from routecast.analytics.evaluation.evaluate import evaluate
 from routecast.analytics.evaluation.logged import Logged
-from routecast.analytics.evaluation.policies import TargetPolicy, static, uniform
+from routecast.analytics.evaluation.named import NOT_LOGGED, policy_named
+from routecast.analytics.evaluation.policies import TargetPolicy
 from routecast.analytics.evaluation.reconfigured import reconfigured
-from routecast.analytics.evaluation.snapshot_policies import greedy, performance, weighted
 from routecast.analytics.evaluation.uncertainty import by_influence
 from routecast.backtest.fleet import Candidate
 from routecast.models.backtest import OffPolicy
@@ -24,7 +23,6 @@ from routecast.models.report import Estimate
 from routecast.streams.recordings.decisions import Snapshots, Told, recorded_snapshots
 from routecast.streams.recordings.recording import Recording
 
-_NOT_LOGGED = "it goes by what is not logged, such as each router's requests in flight: only the simulation can tell"
 _WORDS: Mapping[Method, str] = {"doubly_robust": "doubly robust", "self_normalised": "self-normalised", "inverse_propensity": "inverse propensity"}
 
 
@@ -55,7 +53,7 @@ def _rows(candidate: Candidate, logged: Logged, snapshots: Snapshots, service: s
         return _as_logged(candidate.name, logged)
     policy = _policy(candidate, snapshots, service, configuration)
     if policy is None:
-        return (_refused(candidate.name, _NOT_LOGGED),)
+        return (_refused(candidate.name, NOT_LOGGED),)
     evaluation = evaluate(logged, candidate.name, policy)
     found = evaluation.of("time_to_success_s")
     if found is None:
@@ -77,24 +75,7 @@ def _policy(candidate: Candidate, snapshots: Snapshots, service: str, configurat
     config, routing, targets = candidate.config, candidate.config.routing_for(service), candidate.config.targets_of(service)
     if config.version != configuration:
         snapshots = {version: reconfigured(snapshot, targets, routing) for version, snapshot in snapshots.items()}
-    match candidate.policy or routing.policy:
-        case "round_robin":
-            return _round_robin({target.id: target.weight for target in targets})
-        case "random":
-            return uniform
-        case "greedy":
-            return greedy(snapshots, routing)
-        case "weighted":
-            return weighted(snapshots)
-        case "performance" | "auto":
-            return performance(snapshots, targets, routing, random.Random(0))
-        case _:
-            return None
-
-
-def _round_robin(weights: Mapping[str, float]) -> TargetPolicy:
-    """By the configured weights, of the targets that the log allowed anywhere: others were out all the time."""
-    return lambda logged: static({target: weights.get(target, 0.0) for target in logged.targets})(logged)
+    return policy_named(candidate.policy or routing.policy, snapshots, targets, routing)
 
 
 def _row(name: str, method: str, value: Estimate, evaluation: Evaluation) -> OffPolicy:
