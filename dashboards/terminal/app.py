@@ -21,6 +21,7 @@ from routecast.dashboards.terminal.journal import Journal
 from routecast.dashboards.terminal.picture import Picture
 from routecast.dashboards.terminal.player import Player
 from routecast.dashboards.terminal.screens import HelpScreen, PageScreen, QuestionScreen
+from routecast.dashboards.terminal.sentence import takes
 from routecast.dashboards.terminal.source import Source
 from routecast.dashboards.terminal.table import TargetTable
 from routecast.dashboards.terminal.words import line_of, percent
@@ -58,7 +59,7 @@ class Top(App[None]):
     def __init__(self, source: Source, who: str) -> None:
         super().__init__()
         self._source, self._who = source, who
-        self.journal = Journal()
+        self.journal = Journal(source.config)
         self._picture = Picture(self.journal, source.config, source.name)
         self._player = source if isinstance(source, Player) else None
         self._trouble, self._fresh, self._frozen, self._drawn_s = "connecting …", False, False, 0.0
@@ -97,7 +98,7 @@ class Top(App[None]):
         async with aclosing(self._source.frames()) as frames:
             async for frame in frames:
                 if frame.fresh:
-                    self.journal = Journal()
+                    self.journal = Journal(self._source.config)
                     self._picture = Picture(self.journal, self._source.config, self._source.name)
                 for topic, record in frame.records:
                     self.journal.take(topic, record)
@@ -236,11 +237,11 @@ def _question(board: Board, action: str, target: str, who: str) -> list[str]:
     asked = [f"Take {line_of(target)} out of service, as {line_of(who)}?"]
     if row is None:
         return asked
-    left = [other for other in board.targets if other.service == row.service and other.id != target and other.share > 0]
-    asked.append(f"It takes {percent(row.share)} of {line_of(row.service)}; what is under way ends in its own time.")
+    left = [other for other in board.targets if other.service == row.service and other.id != target and takes(other) > 0]
+    asked.append(f"It takes {percent(takes(row))} of {line_of(row.service)}; what is under way ends in its own time.")
     if left:
-        most = max(left, key=lambda other: other.share)
-        asked.append(f"{len(left)} other target{'s' if len(left) > 1 else ''} take over, most of it {line_of(most.id)} ({percent(most.share)} now).")
+        most = max(left, key=takes)
+        asked.append(f"{len(left)} other target{'s' if len(left) > 1 else ''} take over, most of it {line_of(most.id)} ({percent(takes(most))} now).")
     else:
         asked.append("NOTHING ELSE takes requests of this service now.")
     return asked

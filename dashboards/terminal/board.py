@@ -51,9 +51,11 @@ class TargetRow(_Frozen):
     """Expected time to a success."""
     usd: float
     """Expected price of an average request."""
-    share: float
-    """Of the service's traffic, as routers send it by the newest snapshot."""
-    share_before: float | None
+    share: float | None
+    """Of the attempts of its service that began within the last minute; None where none did."""
+    planned: float | None
+    """Of the service's traffic, as routers draw it by the newest snapshot; None where they go by a policy that draws from no plan."""
+    planned_before: float | None
     """The same before its state changed; None where that was not seen."""
     ramp: float
     in_flight: float
@@ -97,7 +99,7 @@ class ServiceLine(_Frozen):
 
     service: str
     policy: str
-    """Empty: the configured one."""
+    """That routers go by, unless one was made with its own."""
     term: int
     seq: int
     age_ms: float

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from routecast.dashboards.terminal.board import Board, TargetRow
 from routecast.dashboards.terminal.history import sparkline
-from routecast.dashboards.terminal.rows import WORTH_A_LOOK
+from routecast.dashboards.terminal.trouble import WORTH_A_LOOK
 from routecast.dashboards.terminal.words import duration, lasting, line_of, number, percent
 from routecast.models.insights import Direction
 from routecast.models.severity import Severity
@@ -89,7 +89,8 @@ COLUMNS: Final[Sequence[Column]] = (
     Column("err", 5, 3, lambda row: _known(row.failure_ratio), lambda row, now_ms, width: _ratio(row.failure_ratio)),
     Column("429", 5, 5, lambda row: _known(row.rate_limit_ratio), lambda row, now_ms, width: _ratio(row.rate_limit_ratio)),
     Column("/min", 5, 4, lambda row: _known(row.requests_per_min), lambda row, now_ms, width: (number(row.requests_per_min), "")),
-    Column("share", 5, 6, lambda row: row.share, lambda row, now_ms, width: (percent(row.share), "")),
+    Column("share", 5, 6, lambda row: _known(row.share), lambda row, now_ms, width: (percent(row.share), "")),
+    Column("plan", 5, 9, lambda row: _known(row.planned), lambda row, now_ms, width: (percent(row.planned), "dim")),
     Column("fly", 4, 9, lambda row: row.in_flight, lambda row, now_ms, width: (number(round(row.in_flight)), "")),
     Column("queue", 5, 16, lambda row: _known(row.queue), lambda row, now_ms, width: (number(row.queue), "")),
     Column("score", 5, 11, lambda row: row.score, lambda row, now_ms, width: (f"{row.score:.2f}", "")),
@@ -101,7 +102,7 @@ COLUMNS: Final[Sequence[Column]] = (
     Column("service", 9, 10, lambda row: row.service, lambda row, now_ms, width: (line_of(row.service), ""), left=True),
 )  # fmt: skip
 BY_TROUBLE: Final = "state"
-_TARGET, _SPARK, _SERVICE, _QUEUE, _USD = "target", "p95, 10 min", "service", "queue", "usd"
+_TARGET, _SPARK, _SERVICE, _QUEUE, _USD, _PLAN = "target", "p95, 10 min", "service", "queue", "usd", "plan"
 _SHORTER: Final = {_SPARK: "p95"}
 
 
@@ -134,7 +135,10 @@ def fit(board: Board, width: int) -> list[Fitted]:
 
 def _useless(board: Board) -> set[str]:
     """Columns that would say nothing."""
-    says = {_SERVICE: len(board.services) > 1, _QUEUE: any(row.queue is not None for row in board.targets), _USD: any(row.usd for row in board.targets)}
+    says = {
+        _SERVICE: len(board.services) > 1, _QUEUE: any(row.queue is not None for row in board.targets), _USD: any(row.usd for row in board.targets),
+        _PLAN: any(row.planned is not None for row in board.targets),
+    }  # fmt: skip
     return {head for head, useful in says.items() if not useful}
 
 

@@ -54,6 +54,7 @@ class Subject(msgspec.Struct, frozen=True):
     provider: str | None = None
     model: str | None = None
     region: str | None = None
+    started_total: int = 0
     windows: dict[WindowName, Window] = {}
 
 

@@ -15,7 +15,9 @@ from routecast.dashboards.terminal.board import Happening, Since
 from routecast.dashboards.terminal.glance import Glance, glance
 from routecast.dashboards.terminal.history import History
 from routecast.dashboards.terminal.news import News
+from routecast.dashboards.terminal.traffic import Traffic, plans
 from routecast.dashboards.terminal.words import line_of, percent
+from routecast.models.config import Config
 from routecast.models.details import Details
 from routecast.models.events import Control
 from routecast.models.insights import Alert, Change, Insight, decode_insight
@@ -46,12 +48,18 @@ class Standing(NamedTuple):
 
 
 class Journal:
-    """Takes records; others read what is known."""
+    """Takes records; others read what is known.
 
-    def __init__(self) -> None:
+    Args:
+        config: says which services are routed by plans.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self.snapshots: dict[str, RoutingSnapshot] = {}
-        self.shares: dict[str, Mapping[str, float]] = {}
-        """By service and target, as `shares` of the newest snapshot."""
+        self.planned: dict[str, Mapping[str, float]] = {}
+        """By service and target, as `shares` of the newest snapshot; empty where routers do not go by it."""
+        self.traffic = Traffic()
         self.glances: dict[str, Glance] = {}
         self.insights: dict[str, Insight] = {}
         self.standings: dict[tuple[str, str], Standing] = {}
@@ -91,8 +99,8 @@ class Journal:
         old = self.snapshots.get(new.service)
         if old is not None and new.version <= old.version:
             return
-        self.snapshots[new.service], self.shares[new.service] = new, shares(new)
-        before = {} if old is None else shares(old)
+        before = self.planned.get(new.service, {})
+        self.snapshots[new.service], self.planned[new.service] = new, shares(new) if plans(self._config, new) else {}
         for target in new.targets:
             known = self.standings.get((new.service, target.id))
             if known is None or known.state != target.state:
@@ -106,8 +114,8 @@ class Journal:
             return
         goes_on = {known.state, target.state} == _FAILING
         self.standings[place] = known._replace(state=target.state) if goes_on else Standing(target.state, Since(at_ms=new.at_ms, exact=True), before)
-        old, now = before.get(target.id), self.shares[new.service][target.id]
-        moved = "" if old is None else f", share {percent(old)} → {percent(now)}"
+        old, now = before.get(target.id), self.planned[new.service].get(target.id)
+        moved = "" if old is None or now is None else f", planned share {percent(old)} → {percent(now)}"
         self._note(new.at_ms, "state", line_of(target.id), new.service, target.state, f"{known.state} → {target.state}{moved}")
 
     def _measure(self, found: Glance, raw: bytes) -> None:
@@ -115,6 +123,7 @@ class Journal:
         if old is None or found.at_ms > old.at_ms:
             self.glances[found.service], self._details[found.service] = found, raw
             self.history.take(found)
+            self.traffic.take(found)
 
     def _understand(self, insight: Insight) -> None:
         self.insights[insight.key] = insight

@@ -43,7 +43,8 @@ def _head(page: TargetPage) -> Iterator[Text]:
     yield Text.assemble((f"{SYMBOLS[row.state]} {line_of(row.id)}", STYLES[row.state]), f"  {place}, service {line_of(row.service)}")
     yield Text(line_of(page.sentence))
     yield Text()
-    yield Text(f"share {percent(row.share)}   score {row.score:.3f}   success at least {percent(row.success)}   cost {number(row.cost_s)} s a success")
+    planned = "" if row.planned is None else f", planned {percent(row.planned)}"
+    yield Text(f"share {percent(row.share)}{planned}   score {row.score:.3f}   success at least {percent(row.success)}   cost {number(row.cost_s)} s a success")
     limit = "no rate limit in the way" if row.headroom >= 1 else f"{percent(row.headroom)} of its rate limit free"
     queue = "" if row.queue is None else f"   {row.queue} in its queue"
     price = f"   ${row.usd:.4f} a request" if row.usd else ""

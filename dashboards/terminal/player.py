@@ -29,6 +29,10 @@ class Film(NamedTuple):
     say: Callable[[Control], str]
     """Takes an operator's word; raises RoutecastError where nobody can."""
 
+    def place(self, at_ms: float) -> str:
+        """A moment of it, for people."""
+        return f"{_minutes(at_ms - self.first_ms)} of {_minutes(self.last_ms - self.first_ms)}"
+
 
 def unheard(word: Control) -> str:
     """What a recording answers to an operator."""
@@ -67,8 +71,7 @@ class Player:
     @property
     def position(self) -> str:
         """Speed and place, for people."""
-        place = f"{_minutes(self.now_ms() - self._film.first_ms)} of {_minutes(self._film.last_ms - self._film.first_ms)}"
-        return f"{'ended' if self.ended else 'seeking' if self._seeking else 'paused' if self.paused else f'×{self.speed:g}'} {place}"
+        return f"{'ended' if self.ended else 'seeking' if self._seeking else 'paused' if self.paused else f'×{self.speed:g}'} {self._film.place(self.now_ms())}"
 
     def pause(self) -> None:
         """Stand still, or go on."""

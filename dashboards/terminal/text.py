@@ -82,11 +82,11 @@ def line(happening: Happening, now_ms: float) -> Text:
     return Text.assemble((when, "dim"), (f" {_KINDS[happening.kind]} ", style), (happening.who, "bold"), (f" {happening.level}", style), f" {happening.text}")
 
 
-def lines(board: Board, width: int, rows: int = 1_000_000) -> Iterator[Text]:
-    """Everything at once, for a pipe or a terminal that is not taken over."""
+def lines(board: Board, width: int, more: str = "") -> Iterator[Text]:
+    """Everything at once, for a pipe or a terminal that is not taken over; `more` as for the title."""
     fitted = fit(board, width)
-    yield from (title(board), totals(board), sentence(board), Text(), heads(fitted, "state", reverse=False))
-    for row in board.targets[:rows]:
+    yield from (title(board, more), totals(board), sentence(board), Text(), heads(fitted, "state", reverse=False))
+    for row in board.targets:
         yield Text(" ").join(Text(text, style) for text, style in cells(fitted, row, board.at_ms))
     if board.happenings:
         yield Text()

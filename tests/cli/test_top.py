@@ -19,12 +19,14 @@ def _top(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_demonstration_is_one_command_away() -> None:
-    """A table without colours on a pipe; as JSON, everything that it is made from."""
-    said = _top("--demo", "--once", "--at", "40")
-    assert (said.returncode, said.stderr) == (0, "")
+    """A table without colours on a pipe, of a moment when something is wrong, and what that is; as JSON, everything that it is made from."""
+    said = _top("--demo", "--once")
+    expected = "routecast: second 136 of the demonstration, groq_70b, outage: every call fails at once; --at SECONDS shows another moment\n"
+    assert (said.returncode, said.stderr) == (0, expected)
     assert "\x1b" not in said.stdout
-    assert "requests/min" in said.stdout
-    found = json.loads(_top("--demo", "--once", "--json", "--at", "40").stdout)
+    assert "groq_70b is open since" in said.stdout
+    assert "02:16 of 07:00" in said.stdout
+    found = json.loads(_top("--demo", "--once", "--json", "--at", "136.5").stdout)
     assert len(found["targets"]) == 10
     assert found["sentence"] in " ".join(said.stdout.split())
 

@@ -31,7 +31,10 @@ def top(
     demo: Annotated[bool, typer.Option("--demo", help="The demonstration's fleet, made on this machine; nothing else is needed.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Print it once and end: a table; with --json everything as JSON.")] = False,
     speed: Annotated[float | None, typer.Option(min=0.1, max=1000, help="Of a recording (1) or the demonstration (4): seconds in a second.")] = None,
-    at: Annotated[float | None, typer.Option(min=0, help="Begin so many seconds after the beginning; with --once, the moment; its end by default.")] = None,
+    at: Annotated[
+        float | None,
+        typer.Option(min=0, help="Begin so many seconds after the beginning; with --once, the moment: by default the end of FILE, the outage of --demo."),
+    ] = None,
     window: Annotated[Literal["10s", "1m", "5m", "1h", "24h"], typer.Option(help="Of the figures, with --once.")] = "1m",
     config: File = None,
     kafka: Url = None,
@@ -48,8 +51,10 @@ def top(
         _misused("this needs a terminal; --once prints what it would show, --once --json as JSON")
     film = _film(file, config, demo=demo)
     if once:
+        if demo and at is None:
+            at = _outage()
         board = _at(film, at, window) if film else _now(config, kafka, window)
-        _print(board, json=json)
+        _print(board, film.place(board.at_ms) if film else "", json=json)
     else:
         _run(film, config, kafka, speed, (at or 0.0) * 1000.0)
 
@@ -72,13 +77,21 @@ def _film(file: Path | None, config: Path | None, *, demo: bool) -> Film | None:
     return film_of(file, load_config(config, os.environ) if config is not None else None)
 
 
+def _outage() -> float:
+    from routecast.demo.film import MOMENT, MOMENT_S  # noqa: PLC0415 - with the film
+
+    complain(f"second {MOMENT_S:.0f} of the demonstration, {MOMENT}; --at SECONDS shows another moment")
+    return MOMENT_S
+
+
 def _now(config: Path | None, kafka: str | None, window: Literal["10s", "1m", "5m", "1h", "24h"]) -> Board:
     from routecast.dashboards.terminal.journal import Journal  # noqa: PLC0415 - slow to import
     from routecast.dashboards.terminal.live import history  # noqa: PLC0415
     from routecast.dashboards.terminal.picture import Picture  # noqa: PLC0415
     from routecast.streams.clock import SystemClock  # noqa: PLC0415
 
-    loaded, journal, clock = configured(config, kafka), Journal(), SystemClock()
+    loaded, clock = configured(config, kafka), SystemClock()
+    journal = Journal(loaded)
     for topic, record in ask(loaded.kafka, history(loaded, clock.now_ms()), within_s=READ_S):
         journal.take(topic, record)
     return Picture(journal, loaded, f"kafka://{loaded.kafka.bootstrap}").board(clock.now_ms(), window=window)
@@ -88,7 +101,7 @@ def _at(film: Film, at_s: float | None, window: Literal["10s", "1m", "5m", "1h",
     from routecast.dashboards.terminal.journal import Journal  # noqa: PLC0415 - slow to import
     from routecast.dashboards.terminal.picture import Picture  # noqa: PLC0415
 
-    journal, reached_ms, frames = Journal(), film.first_ms, film.open()
+    journal, reached_ms, frames = Journal(film.config), film.first_ms, film.open()
     for frame in frames:
         if at_s is not None and frame.at_ms > film.first_ms + at_s * 1000.0:
             break
@@ -99,7 +112,7 @@ def _at(film: Film, at_s: float | None, window: Literal["10s", "1m", "5m", "1h",
     return Picture(journal, film.config, film.name).board(reached_ms, window=window)
 
 
-def _print(board: Board, *, json: bool) -> None:
+def _print(board: Board, place: str, *, json: bool) -> None:
     if json:
         show_json(board)
         return
@@ -107,7 +120,7 @@ def _print(board: Board, *, json: bool) -> None:
 
     out = console()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
-    for line in lines(board, width):
+    for line in lines(board, width, place):
         out.print(line)
 
 

@@ -14,7 +14,7 @@ from routecast.analytics.simulation.trial import Simulation, run
 from routecast.dashboards.terminal.player import Film
 from routecast.dashboards.terminal.source import Frame, Heard
 from routecast.demo.comparison import POLICIES, START_MS, FleetPolicy
-from routecast.demo.demonstration import Scene, scene
+from routecast.demo.demonstration import OUTAGE, Scene, scene
 from routecast.models.events import Control, encode_events
 from routecast.routed import RouterPolicy
 from routecast.streams.memory import MemoryLog
@@ -22,6 +22,9 @@ from routecast.streams.topics import CONTROL, DETAILS, INSIGHTS, SCORES, TICKS, 
 from routecast.testing import Fleet
 
 DURATION_S: Final = 420.0
+MOMENT_S: Final = (OUTAGE.begins + OUTAGE.ends) / 2 * DURATION_S
+"""When something is wrong that can be seen at once."""
+MOMENT: Final = f"{OUTAGE.run}, {OUTAGE.label}"
 _FRAME_MS: Final = 500.0
 _SHOWN: Final[tuple[Topic, ...]] = (CONTROL, TRIPS, TICKS, SCORES, DETAILS, INSIGHTS)
 

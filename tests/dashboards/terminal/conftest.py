@@ -39,7 +39,7 @@ class Story(NamedTuple):
 
     def journal(self, second: float) -> Journal:
         """What is known at that second."""
-        journal = Journal()
+        journal = Journal(CONFIG)
         for frame in self.frames:
             if frame.at_ms <= self.frames[0].at_ms + second * 1000.0:
                 for topic, record in frame.records:

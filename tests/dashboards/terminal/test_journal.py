@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from routecast.dashboards.terminal.board import Since
 from routecast.dashboards.terminal.journal import Journal, shares
+from routecast.models.config import Config
 from routecast.models.events import Control, Tripped, encode_events
 from routecast.models.experiments import Arm, Experiment
 from routecast.models.snapshot import RoutingSnapshot, State, TargetScore, encode_snapshot
@@ -15,6 +16,7 @@ A = TargetScore(
     id="a", state="ok", time_s=1.0, service_s=1.0, capacity=4.0, share=0.6, in_flight=1.0, in_flight_mean=1.0, cost_s=1.0, success=0.99, fail_s=0.1,
     quality=0.8,
 )  # fmt: skip
+CONFIG = Config.model_validate({"target": [{"id": name, "provider": "p", "model": "m", "service": "chat"} for name in ("a", "b")]})
 B = replace(A, id="b", share=0.4)
 
 
@@ -31,18 +33,18 @@ def _said(journal: Journal) -> list[tuple[str, str, str]]:
 
 def test_a_state_is_told_when_it_changes_with_the_moment_and_the_shares() -> None:
     """Nothing is told of what was so from the beginning, whose beginning nobody knows."""
-    journal = Journal()
+    journal = Journal(CONFIG)
     journal.take("scores", _snapshot(1, A, B))
     assert (journal.standings["chat", "b"].since, _said(journal)) == (Since(at_ms=1000.0, exact=False), [])
     journal.take("scores", _snapshot(5, A, replace(B, state="open")))
     assert journal.standings["chat", "b"].since == Since(at_ms=5000.0, exact=True)
     assert journal.standings["chat", "b"].before == {"a": 0.6, "b": 0.4}
-    assert _said(journal) == [("state", "b", "ok → open, share 40% → 0%")]
+    assert _said(journal) == [("state", "b", "ok → open, planned share 40% → 0%")]
 
 
 def test_what_is_tried_again_and_fails_again_is_one_story() -> None:
     """It began with the first failure, and so did what others took over."""
-    journal = Journal()
+    journal = Journal(CONFIG)
     states: tuple[State, ...] = ("ok", "open", "recovering", "open")
     for seq, state in enumerate(states, 1):
         journal.take("scores", _snapshot(seq, A, replace(B, state=state)))
@@ -54,7 +56,7 @@ def test_what_is_tried_again_and_fails_again_is_one_story() -> None:
 
 def test_old_records_and_what_cannot_be_read_change_nothing() -> None:
     """Leaders that overlapped, records that come again, and garbage on any topic."""
-    journal = Journal()
+    journal = Journal(CONFIG)
     journal.take("scores", _snapshot(7, A, B))
     for record in (
         _snapshot(6, replace(A, state="open"), B),
@@ -73,7 +75,7 @@ def test_every_word_is_told_in_words() -> None:
     """Of policies and experiments too."""
     arms = (Arm(name="a", share=0.5), Arm(name="b", share=0.5))
     experiment = Experiment(name="try", salt="0123abcd", service="chat", arms=arms, starts_ms=1.0, ends_ms=2.0)
-    journal = Journal()
+    journal = Journal(CONFIG)
     for word in (
         Control(at_ms=1.0, action="elect_policy", service="chat", policy="weighted", why="it is faster", emitter="w-1"),
         Control(at_ms=1.0, action="start_experiment", service="chat", experiment=experiment),
@@ -89,7 +91,7 @@ def test_every_word_is_told_in_words() -> None:
 
 def test_operators_leaders_and_routers_are_told_of() -> None:
     """Who drained a target is kept; routers that trip over the same thing are one line; control characters do not get through."""
-    journal = Journal()
+    journal = Journal(CONFIG)
     journal.take("control", Record(0, 1000.0, b"b", encode_events([Control(at_ms=1.0, emitter="ada@ops\x1b[2J", target="b", action="drain")])))
     journal.take("ticks", Record(7, 2000.0, b"", encode_tick(Claim(at_ms=1.0, worker="w-1", config_version="v"))))
     for name in ("r1", "r2"):
