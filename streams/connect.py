@@ -73,6 +73,12 @@ class _Shared:
             self._running[url] = (driver, users + 1)
             return driver
 
+    def serve(self, url: str, driver: Driver) -> None:
+        with self._lock:
+            if url in self._running:
+                raise ConfigError(f"{url!r} already runs in this process: use another name behind memory://")
+            self._running[url] = (driver, 1)
+
     def leave(self, url: str, driver: Driver, timeout_s: float) -> bool:
         with self._lock:
             running, users = self._running.get(url, (None, 0))
@@ -86,6 +92,16 @@ class _Shared:
 
 
 _shared = _Shared()
+
+
+def join_as(url: str, driver: Driver) -> None:
+    """Have this driver serve a URL of this process until everybody has left it, the caller too. Raises ConfigError where something runs there."""
+    _shared.serve(url, driver)
+
+
+def leave(url: str, driver: Driver, timeout_s: float) -> bool:
+    """Leave a URL; the last one to do so closes the driver. Whether that took no longer than `timeout_s`."""
+    return _shared.leave(url, driver, timeout_s)
 
 
 def _driver(url: str, config: Config) -> Driver:

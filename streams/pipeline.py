@@ -27,7 +27,8 @@ FLUSH_MS = 500.0
 """How often at least changed rows are written, and the leader looks for a reason to publish early."""
 STATS_MS = 10_000.0
 """How often routers give a sign of life."""
-_KEPT = 1_000
+KEPT = 1_000
+"""Records of each partition that stay on an embedded log after they were read."""
 
 Published = TypeVar("Published")
 
@@ -52,7 +53,7 @@ class Pipeline:
         """How often to flush and to lead."""
         self.checkpoint_ms = math.inf
         """How often a checkpoint is logged; never by default, as nothing here outlives the process that could resume it."""
-        self.kept = _KEPT
+        self.kept = KEPT
         """Records of each partition that stay on the log after they were read; of details, which are large, a hundredth."""
         self._folds = [PartitionFold(partition) for partition in range(partitions)]
         self.leader = Leader(config, term=1, now_ms=now_ms)

@@ -219,6 +219,10 @@ class Recording:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._zip.close()
 
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
     @property
     def seal(self) -> str:
         """What tells this recording from every other: the digest it was sealed with."""

@@ -56,7 +56,7 @@ class Rerun:
         self._period_ms = float(config.intervals.snapshot_ms)
         self._leader = Leader(config, 1, self.playback.begin_ms, self.playback.merge)
         self._leader.windows.recalled()
-        self._words, self._trips, self._events = (_Until(in_time(recording, topic, _times(within))) for topic in (CONTROL, TRIPS, EVENTS))
+        self._words, self._trips, self._events = (Until(in_time(recording, topic, times(within))) for topic in (CONTROL, TRIPS, EVENTS))
 
     def steps(self) -> Iterator[Step]:
         """All moments, in their order."""
@@ -83,7 +83,7 @@ class Rerun:
         return [_source(CONTROL, placed) for placed in words]
 
 
-class _Until:
+class Until:
     """Records of a topic, taken moment by moment."""
 
     def __init__(self, records: Iterator[Placed]) -> None:
@@ -101,6 +101,6 @@ def _source(topic: Topic, placed: Placed) -> Source:
     return Source(topic, f"{topic}/{placed.partition}/{placed.record.offset}", placed.record.value)
 
 
-def _times(within: Range) -> Range:
+def times(within: Range) -> Range:
     """The same range for other topics: offsets of events say nothing of theirs."""
     return Range(*(None if isinstance(bound, Mapping) else bound for bound in within))

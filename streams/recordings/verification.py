@@ -103,6 +103,11 @@ class Verification:
             ticks=self._ticks, snapshots=self._snapshots, checkpoints=self._checkpoints, terms=tuple(self._terms), unverified=self._unverified
         )  # fmt: skip
 
+    @property
+    def unverified(self) -> Mapping[int, str]:
+        """Terms that could not be played so far, and why."""
+        return self._unverified
+
     def play(self) -> Iterator[tuple[TickRecord, list[Message]]]:
         """Every tick that could be verified, with what its leader publishes at it, term by term; nothing is compared."""
         for leader, tick, published in self._played():
