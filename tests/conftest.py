@@ -32,6 +32,18 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 Result = TypeVar("Result")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """No measuring of coverage in tests that are marked `untraced`, nor in the fixtures that are made for them."""
+    trace = sys.gettrace()
+    if item.get_closest_marker("untraced"):
+        sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(trace)
+
+
 @pytest.fixture(scope="session")
 def traces() -> Path:
     """Folder of the original recordings; absent on most machines, never under CI."""

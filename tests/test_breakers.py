@@ -15,6 +15,8 @@ from routecast.models.requirements import NONE
 from routecast.streams.router import Router
 from routecast.testing import Fleet
 
+pytestmark = pytest.mark.untraced
+
 BAD, CAPACITY = "t0", 8
 
 

@@ -16,6 +16,7 @@ def report() -> DemoReport:
     return compare(3, 90.0, ("performance", "greedy"))
 
 
+@pytest.mark.untraced
 def test_two_runs_with_one_seed_are_equal(report: DemoReport) -> None:
     """Everything follows from the seed."""
     assert compare(3, 90.0, ("performance", "greedy")) == report
@@ -82,6 +83,7 @@ def test_a_decision_during_the_outage_avoids_the_dead_target() -> None:
     assert dead.reason in {"open", "already tried, or not among the preferred"} or dead.probability < 0.05
 
 
+@pytest.mark.untraced
 def test_every_trouble_is_noticed_and_named() -> None:
     """Within its own time, by a sign that names its target; nobody else is said to fail."""
     whole = compare(1, 420.0, ("performance",))

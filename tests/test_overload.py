@@ -4,6 +4,8 @@ import pytest
 
 from routecast.overload import Overload
 
+pytestmark = pytest.mark.untraced
+
 
 @pytest.mark.parametrize("routers", [4, 16])
 def test_overload_is_carried_at_full_throughput_and_the_urgent_come_first(routers: int) -> None:

@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 from limits import AT_MOST, mixed, storm
 
+pytestmark = pytest.mark.untraced
+
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_in_the_recorded_storm_the_fleet_learns_from_the_first_refusals(seed: int) -> None:

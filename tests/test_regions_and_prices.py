@@ -89,6 +89,7 @@ def test_what_requests_really_cost_counts() -> None:
     assert (limited.target, limited.forced) == ("west", "")
 
 
+@pytest.mark.untraced
 def test_a_fleet_keeps_to_its_budget_and_buys_as_much_speed_as_it_allows() -> None:
     """A fast dear target and a slow cheap one: without a budget the fast one gets nearly all; with one the mean price settles at it."""
     spent = {}

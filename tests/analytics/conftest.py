@@ -1,10 +1,9 @@
-"""Traffic of which the law is known, and no tracing where millions of calls are simulated."""
+"""Traffic of which the law is known."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -90,12 +89,3 @@ def planning() -> Callable[..., PlanningInput]:
         return PlanningInput(service="chat", at_ms=start_ms + 500.0 * slots, targets=rows, slot_ms=slot_ms, arrived=tuple(arrived), **figures)
 
     return known
-
-
-@pytest.fixture
-def untraced() -> Iterator[None]:
-    """No tracing during the test: measuring coverage makes a simulation of a million calls ten times slower."""
-    trace = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(trace)

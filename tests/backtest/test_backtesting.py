@@ -11,6 +11,8 @@ from routecast.backtest.fleet import Candidate
 from routecast.backtest.input import service_config
 from routecast.models.config import Config
 
+pytestmark = pytest.mark.untraced
+
 NAMES = ("quick", "slow")
 CONFIG = Config.model_validate({"target": [{"id": name, "provider": name, "model": "m", "service": "chat"} for name in NAMES]})
 

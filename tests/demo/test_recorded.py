@@ -13,6 +13,7 @@ from routecast.streams.recordings.recording import Recording
 from routecast.streams.recordings.verification import Verification
 
 
+@pytest.mark.untraced
 def test_a_recorded_demonstration_verifies_and_is_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command writes what the function writes; everything published follows from it; retries belong to their requests."""
     first, second = tmp_path / "a.routecast", tmp_path / "b.routecast"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -122,6 +123,7 @@ def test_a_partial_failure_wakes_within_five_minutes() -> None:
     assert [(alert.kind, alert.severity, alert.subject.id) for alert in said] == [("error_rate", "critical", "c")]
 
 
+@pytest.mark.untraced
 @given(st.lists(st.tuples(st.sampled_from(TARGETS), st.sampled_from([0.5, 1.0]), st.integers(1, 6), st.integers(30, 120)), max_size=5))
 @example([("a", 1.0, 6, 30)] * 2)
 @settings(max_examples=15)
@@ -150,6 +152,7 @@ def test_a_window_is_not_full_of_what_happened_in_its_first_minutes() -> None:
     assert {alert.severity for alert in pages(room.run(18_000, n=50, failing=0.04))} == {"high"}
 
 
+@pytest.mark.untraced
 def test_a_slow_burn_is_told_without_waking_anybody() -> None:
     """Twice the allowed share, for two days."""
     room = Room()
@@ -266,6 +269,7 @@ def test_quality_below_what_is_asked_is_told() -> None:
     assert "quality 0.5" in next(alert.title for alert in said if alert.kind == "quality" and alert.rule == "threshold")
 
 
+@pytest.mark.untraced
 def test_silence_is_told_only_where_there_usually_is_traffic() -> None:
     """After a day, a service that falls silent at once wakes somebody; a service that sleeps, and a drained target, never do."""
     busy = Room()
@@ -316,6 +320,7 @@ def test_versions_rise_and_ids_stay_from_raise_to_clear() -> None:
         assert decode_insight(encode_insight(own[-1])) == own[-1]
 
 
+@pytest.mark.untraced
 @given(st.data())
 @settings(max_examples=15)
 def test_a_new_leader_continues_every_alert(data: st.DataObject) -> None:
@@ -338,6 +343,7 @@ def test_a_new_leader_continues_every_alert(data: st.DataObject) -> None:
         assert [pack(state_of(part)) for part in heir.alerts.parts.values()] == [pack(state_of(part)) for part in room.alerts.parts.values()]
 
 
+@pytest.mark.untraced
 def test_the_state_does_not_grow() -> None:
     """Four days with an incident in each leave the arrays as large as the first hour."""
 

@@ -39,14 +39,14 @@ def poisson(n: int, per_s: float, seed: int = 1) -> Arrivals:
 
 
 @pytest.mark.parametrize(("slots", "limit_ms"), [(4, 500.0), (10, 200.0)])
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_where_the_textbook_is_right_it_is_confirmed(slots: int, limit_ms: float) -> None:
     """Poisson arrivals and exponential answers at one queue: what Erlang-C says, within 5 %."""
     loads = [Search(poisson(12_000, 0.7 * slots, seed), limit_ms).find([queue_fit(slots)], seed) * 0.7 * slots for seed in range(2)]
     assert np.mean(loads) == pytest.approx(sustainable_per_s(slots, 1.0, limit_ms / 1000.0), rel=0.05)
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_bursts_cost_capacity_that_the_textbook_does_not_know_of(traffic: Traffic) -> None:
     """The same rate in bursts: less can be sustained."""
     gaps_ms, _ = traffic(3.0, 2000, bursts=0.8)
@@ -72,6 +72,7 @@ def test_a_search_from_nearby_finds_the_same() -> None:
     assert 0 < whole < full_load(fits, search.arrivals)
 
 
+@pytest.mark.untraced
 def test_the_interval_holds_the_estimate_and_narrows_with_evidence() -> None:
     """Its width is that of what the events leave open."""
     sure, open_ = queue_fit(5), queue_fit(5)
@@ -92,7 +93,8 @@ def estimate(served: Any, **more: Any) -> Capacity:
     return capacity_of(served.attempts(), service="chat", at_ms=1e12, limit_ms=500.0, **more)
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
+@pytest.mark.untraced
 def test_the_record_holds_what_was_found(serve: Callable[..., Any], traffic: Traffic) -> None:
     """Rates, interval, fit, comparison; the same again for the same seed; and it travels."""
     gaps_ms, work_ms = traffic(2.2, 800)

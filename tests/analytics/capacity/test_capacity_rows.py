@@ -22,7 +22,7 @@ def target(name: str = "a", capacity: float = 8.0, **more: object) -> TargetRows
     return TargetRows(name, capacity, **fields | more)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_rows_alone_give_an_estimate() -> None:
     """One queue under Poisson arrivals: what Erlang-C says, within what the grid of fits leaves open."""
     found = capacity_of_rows([target()], rows(400, 5.0), service="chat", at_ms=1e12, limit_ms=500.0)

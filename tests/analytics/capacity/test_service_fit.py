@@ -35,7 +35,7 @@ def fit_of(served: Any) -> LawFit:
     ],
     ids=["queue", "sharing", "batch"],
 )
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_throughput_and_work_are_found_whatever_the_law(
     serve: Callable[..., Any], traffic: Callable[..., tuple[Floats, Floats]], server_of: Callable[[EventQueue], Server], most: float
 ) -> None:
@@ -48,7 +48,7 @@ def test_throughput_and_work_are_found_whatever_the_law(
     assert work_ms.mean() == pytest.approx(served.work_ms.mean(), rel=0.05)
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_a_queue_and_sharing_are_told_apart(serve: Callable[..., Any], traffic: Callable[..., tuple[Floats, Floats]]) -> None:
     """Five slots with a line and a processor for five are as fast, and different."""
     queue = fit_of(serve(lambda queue: Queueing(queue, 5), *traffic(3.3, 1500))).fit().best

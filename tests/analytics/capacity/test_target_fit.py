@@ -30,7 +30,7 @@ def attempts(duration_ms: Floats, end: int | NDArray[np.int64] = OK, output_toke
     return Attempts(("a",), np.zeros(n, np.int64), np.arange(n, dtype=np.float64) * every_ms, duration_ms, ends, np.ones(n, np.bool_), tokens, tokens, tokens)
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_work_follows_the_tokens_where_they_are_reported(serve: Callable[..., Any], traffic: Callable[..., tuple[Floats, Floats]]) -> None:
     """A fixed part and a part per output token are found within a tenth, and what is left of the spread is that of neither."""
     gaps_ms, noise_ms = traffic(3.0, 2000, sigma=0.3)

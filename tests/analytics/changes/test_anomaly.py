@@ -14,6 +14,7 @@ def _surprises(values: list[float], step_ms: float = 300_000.0) -> list[float]:
     return [detector.update(T + i * step_ms, x).surprise for i, x in enumerate(values)]
 
 
+@pytest.mark.untraced
 def test_surprise_is_rare_as_it_says() -> None:
     """Of quiet values one in a thousand surprises by 7 nats, give or take, and one far off by much more."""
     values = np.random.default_rng(1).standard_normal(20_000).tolist()

@@ -50,7 +50,7 @@ def test_the_unit_does_not_matter(unit: float, seed: int) -> None:
     assert [s.after for _, s in scaled] == [unit * s.after for _, s in plain]
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_noise_and_heavy_tails_raise_nothing() -> None:
     """200,000 quiet values, of which one in fifty is ten times as far off."""
     luck = np.random.default_rng(5)

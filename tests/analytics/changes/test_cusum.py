@@ -31,7 +31,7 @@ def _alarms(size: float, answers: int) -> int:
 
 
 @pytest.mark.parametrize("size", [1.0, 4.0, 20.0])
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_false_alarms_are_rare_for_groups_of_any_size(size: float) -> None:
     """One in two million answers: in one million there are two at the most, with this luck."""
     assert _alarms(size, 1_000_000) <= 2

@@ -83,7 +83,7 @@ def test_what_is_usual_is_not_learned_from_an_alarm() -> None:
     assert series.levels.expected(T)[0] == pytest.approx(before, abs=0.01)
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_quiet_series_raise_nothing_from_their_first_observation_on() -> None:
     """Two hundred series that begin without any knowledge, 1,400 looks at two observations each: no more than two false alarms in 560,000."""
     series = Series(200, 2.0)
@@ -105,6 +105,7 @@ def test_wandering_that_is_usual_raises_less_and_less() -> None:
     assert raised[-1] <= raised[0]
 
 
+@pytest.mark.untraced
 def test_the_hour_of_the_week_is_known_after_two_weeks() -> None:
     """A day that is twice as slow as its night raises changes in the first two weeks and none in the fifth; a slow night is one."""
     series = Series(1, 0.2)

@@ -44,7 +44,7 @@ def test_a_ratio_that_changes_is_raised_once_and_over_once(usual: float, after: 
 
 
 @pytest.mark.parametrize("usual", [0.0005, 0.01, 0.05, 0.2])
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_quiet_ratios_raise_nothing(usual: float) -> None:
     """A hundred series of a thousand looks each, a million outcomes, from the first on: at most two false alarms."""
     outcomes = Outcomes(100, seed=2)

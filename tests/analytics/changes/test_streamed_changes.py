@@ -72,6 +72,7 @@ def test_streams_continue_from_a_checkpoint() -> None:
     assert one.run(60) == other.run(60) != []
 
 
+@pytest.mark.untraced
 def test_a_fleet_says_that_chunks_begin_later() -> None:
     """From what applications report to the topic: the time to first chunk of one target, while whole answers take as long as ever."""
     names = ("a", "b")

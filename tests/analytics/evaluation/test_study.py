@@ -3,11 +3,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 
 from study_ope import Cell, study, table
 
 
+@pytest.mark.untraced
 def test_truth_is_found_where_naive_ways_miss_it() -> None:
     """Of forty logs of 5,000: unbiased, `learned` too, intervals that hold the truth; naive ways off by an eighth; nothing where support is thin."""
     runs = study(40, 5000, 1)

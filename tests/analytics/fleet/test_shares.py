@@ -93,8 +93,8 @@ def test_one_more_request_costs_the_same_everywhere(targets: _Targets, load: flo
     marginal = _marginal(targets, rate, shares)
     used = shares > 1e-4
     level = float(marginal[used].max())
-    assert marginal[used] == pytest.approx(np.full(used.sum(), level), rel=0.04)
-    assert (marginal >= 0.96 * level).all()
+    assert marginal[used] == pytest.approx(np.full(used.sum(), level), rel=0.06)
+    assert (marginal >= 0.94 * level).all()
 
 
 @given(_any_targets(limits=False), st.floats(0.1, 1000), st.floats(1.01, 5))

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from routecast.analytics.insights.planning import Plan, plan, simulated
@@ -14,6 +14,8 @@ from routecast.analytics.recommendations.recommend import better
 from routecast.models.insights import decode_insight, encode_insight
 from routecast.models.planning import PlannedTarget, PlanningInput, decode_planning, encode_planning
 from routecast.models.recommendation import Effect, Recommendation
+
+pytestmark = pytest.mark.untraced
 
 Planning = Callable[..., PlanningInput]
 IMPROVED = ("mean_ms", "p95_ms", "fail_ratio", "usd_per_request")
@@ -188,7 +190,7 @@ targets: st.SearchStrategy[dict[str, Any]] = st.builds(
 POLICIES = ["performance", "weighted", "round_robin", "least_connections", "random", "configured", "greedy"]
 
 
-@settings(max_examples=5)
+@settings(max_examples=5, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # an example takes seconds: too long to look for a smaller one
 @given(rows=st.lists(targets, min_size=1, max_size=4), slot_ms=st.sampled_from([500, 2000]), policy=st.sampled_from(POLICIES))
 def test_whatever_the_figures_no_two_recommendations_contradict(rows: list[dict[str, Any]], slot_ms: int, policy: str) -> None:
     """Nor one what is said of capacity; each makes something surely better; equal inputs give equal plans, also through JSON."""

@@ -81,7 +81,7 @@ def test_references_see_what_is_the_matter(policy: Callable[[Simulation], Refere
     assert choose(0, (0, 1)) == 2
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_best_is_no_worse_than_orc() -> None:
     """In `fifo` at 70 % the mean time of BEST is 0.8 to 0.95 of that of ORC, on every seed."""
     for seed in range(3):
@@ -89,7 +89,7 @@ def test_best_is_no_worse_than_orc() -> None:
         assert 0.8 < run(world, best).mean_s / run(world, orc).mean_s < 0.95
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_what_is_down_gets_nothing() -> None:
     """In an outage no attempt of a reference goes into the dead target, and none fails."""
     result = run(build("fastfail", seed=1).until(260.0), orc)

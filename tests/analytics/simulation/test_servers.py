@@ -66,7 +66,7 @@ def poisson_excess(mean: float, threshold: int) -> float:
 
 
 @pytest.mark.parametrize(("slots", "load", "calls"), [(2, 0.6, 600_000), (4, 0.6, 800_000), (8, 0.7, 900_000)])
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_mean_wait_is_that_of_mmc(slots: int, load: float, calls: int) -> None:
     """Waits of M/M/c agree with the Erlang-C formula within 2 %.
 
@@ -93,7 +93,7 @@ def test_mean_wait_is_that_of_mmc(slots: int, load: float, calls: int) -> None:
     assert mean_ms == pytest.approx(1000.0 * erlang_c(slots, offered) / (slots - offered), rel=0.02)
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_mean_wait_is_that_of_mg1() -> None:
     """Waits of M/G/1 with the tail of real services agree with the Pollaczek-Khinchine formula within 2 %; standard error 0.4 %."""
     rng = np.random.default_rng(2)
@@ -105,7 +105,7 @@ def test_mean_wait_is_that_of_mg1() -> None:
     assert mean_ms == pytest.approx(load / 1000.0 * square / (2.0 * (1.0 - load)), rel=0.02)
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_processor_sharing_is_that_of_mm1() -> None:
     """M/M/1-PS: mean response S/(1 − ρ) within 2 % (standard error 0.5 %), and a call's expected response proportional to its work."""
     rng = np.random.default_rng(3)

@@ -105,14 +105,14 @@ def test_snapshot_rivals_avoid_what_was_tried_and_what_is_excluded(rival: type[G
         sim.queue.advance_to(1200.0)
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_greedy_collapses() -> None:
     """In `fifo` at a period of 5 s the best published score is at least five times slower than ORC."""
     world = build("fifo", seed=1).until(200.0)
     assert run(world, partial(Greedy, period_ms=5000.0)).mean_s >= 5.0 * run(world, orc).mean_s
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_weighted_three_is_the_rival_to_beat() -> None:
     """In `fifo` it is within 30 % of ORC at 70 and 90 %, whatever the period, where local least connections is not."""
     for load in (0.7, 0.9):

@@ -133,7 +133,7 @@ def test_the_warm_up_is_left_out() -> None:
     assert result.attempts.tolist() == [1, 0, 0, 0]
 
 
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_the_clock_may_begin_anywhere() -> None:
     """Beginning at an epoch changes neither times nor what is counted as trouble."""
     world = build("slowrec", seed=1).until(170.0)
@@ -186,7 +186,7 @@ class Counted:
 
 @pytest.mark.parametrize("name", ["fifo", "ps", "mixed", "hang", "partial", "slowrec", "drift"])
 @pytest.mark.parametrize("policy", [LeastConnections, PeakEwma])
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_every_request_ends_once(name: WorldName, policy: type[LeastConnections | PeakEwma]) -> None:
     """After a run each request was counted once, each attempt was reported to the policy once and no target holds a call."""
     counted: list[Counted] = []
@@ -204,7 +204,7 @@ def test_every_request_ends_once(name: WorldName, policy: type[LeastConnections 
 
 
 @pytest.mark.parametrize("name", ["fifo", "ps", "partial", "mixed"])
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_runs_repeat_exactly(name: WorldName) -> None:
     """The same world, policy and seed give the same times; another seed gives others."""
     world = build(name, seed=2).until(100.0)

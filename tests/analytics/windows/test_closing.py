@@ -312,6 +312,7 @@ steps = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.untraced
 @settings(max_examples=40, deadline=None)
 @given(steps, st.sampled_from([0, 3300]))
 def test_newest_records_are_a_count_of_the_events(history: Sequence[Step], begin_s: int) -> None:

@@ -89,6 +89,7 @@ def chat(*changelogs: Sequence[Record], at_s: float = 300.0) -> Details:
     return builder_of(*changelogs, at_s=at_s).details("chat", 1, 2)
 
 
+@pytest.mark.untraced
 @given(st.lists(steps, max_size=30), st.integers(1, 4), st.integers(1, 5), st.randoms())
 def test_any_partitioning_and_any_order_give_the_same_record(history: list[Step], partitions: int, size: int, rng: random.Random) -> None:
     """However events are spread over partitions, records and flushes, details and quantiles are the same to the last byte."""

@@ -128,6 +128,7 @@ def test_correction_counts_in_short_windows_as_long_as_they_last() -> None:
     assert pipeline.counts(300.0) == {"10s": 0, "1m": 0, "5m": 2, "1h": 2, "24h": 2}
 
 
+@pytest.mark.untraced
 @settings(max_examples=10)
 @given(st.lists(st.integers(0, 27 * 60 - 1), min_size=20, max_size=200))
 def test_hour_and_day_hold_what_ended_within_them(minutes: list[int]) -> None:

@@ -29,6 +29,8 @@ from routecast.streams.recordings.verification import Verification
 from routecast.streams.topics import CONTROL, PANES, STATE, TICKS, TRIPS
 from routecast.testing import Fleet
 
+pytestmark = pytest.mark.untraced
+
 OUTCOMES: list[Outcome] = ["ok", "error", "timeout", "rate_limited", "cancelled"]
 CONFIG = Config.model_validate(
     {
