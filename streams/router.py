@@ -64,14 +64,12 @@ class Router:
         self._bootstrap = bootstrap(self._targets)
         self._index, self._lock = {target.id: i for i, target in enumerate(self._targets)}, threading.Lock()
         self._calls = Calls(service, self._targets, self._routing.factor_weights.current_load / LOAD_NORM, rng, config.intervals.health_check_ms)
-        self.contention = self._calls.contention
-        """What this router has in flight, and its share of the traffic."""
-        self.limiting = self._calls.limiting
-        self._refreshed_ms, self._refresh_at_ms = clock.now_ms(), math.inf
+        self.contention, self.limiting = self._calls.contention, self._calls.limiting
+        """What this router has in flight, and its share of the traffic; what is left of rate limits."""
+        self._refreshed_ms, self._refresh_at_ms, self._due_ms = clock.now_ms(), math.inf, math.inf
         self._details: Details | None = None
         renew_after_fork(self, Router._begin_anew)
-        policies = Policies(policy, self._routing.policy, adaptive=config.adaptive.enabled)
-        self._ways = Ways(policies, self._routing, self._calls.own, rng, emitter.request_id)
+        self._ways = Ways(Policies(policy, self._routing.policy, adaptive=config.adaptive.enabled), self._routing, self._calls.own, rng, emitter.request_id)
         self._use(None, clock.now_ms(), math.inf, self._calls.contention.own)
         self._refresh(clock.now_ms())
         self._caller = Caller(self, self._routing)
@@ -101,9 +99,8 @@ class Router:
     def _begin_anew(self) -> None:
         """In a forked child: its siblings must not draw what it draws."""
         self._rng.seed()
-        self._lock = threading.Lock()
         self._calls.begin_anew()
-        self._caller = Caller(self, self._routing)
+        self._lock, self._caller = threading.Lock(), Caller(self, self._routing)
 
     def _use(self, snapshot: RoutingSnapshot | None, at_ms: float, period_ms: float, own_at_publish: Sequence[int]) -> None:
         self._published = view_of(snapshot, self._targets, self._bootstrap)
@@ -123,7 +120,7 @@ class Router:
         """Lay what the router itself knows over the snapshot."""
         self._ways.lay(self._calls.overlay.laid_over(self._published))
         now_ms = self.clock.now_ms()
-        self._refresh_at_ms = min(self._refresh_at_ms, self._ways.settle(now_ms, alone=self._calls.contention.alone(now_ms)))
+        self._refresh_at_ms = self._due_ms = min(self._refresh_at_ms, self._ways.settle(now_ms, alone=self._calls.contention.alone(now_ms)))
 
     @contextmanager
     def overlaying(self) -> Iterator[Overlay]:
@@ -144,16 +141,16 @@ class Router:
         return True
 
     def _refresh(self, now_ms: float) -> None:
-        calls = self._calls
+        calls, snapshot = self._calls, self._published.snapshot
         elapsed_s = (now_ms - self._refreshed_ms) / 1000.0
         if elapsed_s > 0:
             calls.rate.refresh(elapsed_s)
             self._refreshed_ms = now_ms
-        snapshot = self._published.snapshot
         calls.advance(now_ms, calls.rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0, snapshot)
         if calls.overlay.dirty:
             self._changed()
         self._refresh_at_ms = min(now_ms + REFRESH_MS, calls.next_ms, self._ways.settle(now_ms, alone=calls.contention.alone(now_ms)))
+        self._due_ms = min(self._refresh_at_ms, calls.counts.times.next_ms)
 
     def choose(self, requirements: Requirements | None = None, *, tried: Collection[str] = (), request_id: str = "", session: str = "") -> Decision:
         """Choose a target; synchronous, microseconds, no I/O.
@@ -161,19 +158,22 @@ class Router:
         `tried` names targets that have failed this request already; `request_id` and `session` are what experiments assign by. Raises
         NoTarget only when the caller excluded every target, or asked for strictness and nothing qualifies.
         """
-        if self.clock.now_ms() >= self._refresh_at_ms:
+        now_ms = self.clock.now_ms()
+        if now_ms >= self._due_ms:
+            if now_ms >= (times := self._calls.counts.times).next_ms:
+                self._due_ms = times.put_off(now_ms, self._refresh_at_ms)
+                return times.timed(self.clock, self.choose, requirements, tried=tried, request_id=request_id, session=session)
             with self._lock:
-                self._refresh(self.clock.now_ms())
+                self._refresh(now_ms)
         way, trial, assigned = self._ways.way, self._ways.trial, None
         if trial is not None:
             way, assigned = trial.assign(request_id, session, requirements, tried)
         present = way.present
         found = present.plain if requirements is None and not tried else present.candidates(requirements or NONE, tried)
-        table = found.table
-        costs = costs_now(table, self._calls.own)
+        costs = costs_now(found.table, self._calls.own)
         if found.preferred is not None:
             found, costs = prefer(found, found.preferred, costs, self._calls.own)
-            table = found.table
+        table = found.table
         position, propensity = way.policy(table, way.own, costs, self._rng)
         i = table.index[position]
         forced = "stale" if way.stale else found.forced
