@@ -196,7 +196,7 @@ def _reports(span: Span) -> Iterator[Point]:
                 DecisionCount(service=service, policy="performance", count=10, outcome="error"),
                 DecisionCount(service=service, policy="performance", count=4, reason="probe"),
             )  # fmt: skip
-            stats = RouterStats(at_ms=at_ms, decisions=counts, snapshot_age_ms=600.0, queue=2, dropped=0)
+            stats = RouterStats(at_ms=at_ms, decisions=counts, snapshot_age_ms=600.0, queue=2, dropped=0, decision_us_p50=4.2, decision_us_p99=9.0)
             yield from event_points(stats, f"events/0/{at_ms}/0")
         yield Point(PIPELINE, ("sink", "host-1"), at_ms, (12, 0, 55.0, 30.0, 80.0, 1))
     yield from event_points(Marker(at_ms=span.end_ms - 1_500_000, title="deployed", text="v2"), "events/0/1/0")

@@ -213,7 +213,7 @@ quiet = (tables=<-, back) => tables
   |> filter(fn: (r) => r._measurement == "{PROVIDER_STATE.name}" and r._field == "code")
   |> map(fn: (r) => ({{r with _value: if {out} then 2.0 else 0.0}}))
   |> mean()
-  |> map(fn: (r) => ({{target: r.target, service: "", rule: "out_of_service", _time: now(), _value: r._value}}))"""
+  |> map(fn: (r) => ({{target: r.target, service: r.service, rule: "out_of_service", _time: now(), _value: r._value}}))"""
 
 
 def _share_times(rule: Limits) -> str:

@@ -147,7 +147,7 @@ PROVIDER_SCORE: Final = Measurement(
 PROVIDER_STATE: Final = Measurement(
     "provider_state",
     "State of a target: when it changes, and every ten seconds.",
-    (_TARGET,),
+    (_TARGET, _SERVICE),
     _strings(state="`ok`, `degraded`, `recovering`, `rate_limited`, `open`, `drained` or `unknown`")
     + _ints("", code="the same as a number, 0 = ok, in this order"),
     {"": "90d"},

@@ -32,7 +32,7 @@ class ScorePoints:
             before = self._states.get((snapshot.service, target.id))
             self._states[snapshot.service, target.id] = target.state
             if full or before != target.state:
-                points.append(Point(PROVIDER_STATE, (target.id,), snapshot.at_ms, (target.state, CODES[target.state])))
+                points.append(Point(PROVIDER_STATE, (target.id, snapshot.service), snapshot.at_ms, (target.state, CODES[target.state])))
             if before not in {None, target.state}:
                 points.append(_change(snapshot, target, before))
         return points + _scores(snapshot) if full else points

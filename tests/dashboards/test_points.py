@@ -137,7 +137,7 @@ def test_a_change_of_state_is_told_at_once_with_a_mark() -> None:
     told = [points.of(_snapshot(AT_MS + ms, _score("a", state))) for ms, state in ((1001, "ok"), (2001, "ok"), (3001, "open"))]  # type: ignore[arg-type]
     assert [[point.measurement.name for point in found] for found in told] == [["provider_state"], [], ["provider_state", "router_event"]]
     state, mark = told[2]
-    assert (state.values, state.at_ms) == (("open", CODES["open"]), AT_MS + 3001)
+    assert (state.tags, state.values, state.at_ms) == (("a", "chat"), ("open", CODES["open"]), AT_MS + 3001)
     assert (mark.tags, _fields(mark)["title"]) == (("state", "high", "a"), "a: ok → open")
 
 

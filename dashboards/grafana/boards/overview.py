@@ -17,9 +17,9 @@ from routecast.dashboards.grafana.boards.flux import (
     over_time,
     share_over_time,
     stored,
-    texts_over_time,
     total,
     windows,
+    worst_states,
 )
 from routecast.dashboards.grafana.boards.panels import STATES, rows, series, stat, timeline
 from routecast.dashboards.influx.schema import ALERT, PROVIDER_SCORE, PROVIDER_STATE
@@ -63,7 +63,7 @@ def _figures() -> Panels:
 
 
 def _targets() -> Panels:
-    states = texts_over_time(stored(PROVIDER_STATE, "state", where=TARGETS), "target")
+    states = worst_states(stored(PROVIDER_STATE, "code", where=TARGETS))
     scores = newest(stored(PROVIDER_SCORE, "score", "share", "reliability", "cost_s", "in_flight", "capacity", "rank", where=TARGETS), "target")
     counts = f"""{windows(*COUNTS, where=TARGETS)}
   |> group(columns: ["target", "_field"])
@@ -73,7 +73,9 @@ def _targets() -> Panels:
   |> map(fn: (r) => ({{target: r.target, requests: r.requests, failed: {FAILED_SHARE}}}))"""
     state = newest(stored(PROVIDER_STATE, "state", where=TARGETS), "target")
     return [
-        timeline("States", "State of each target. Routers leave out what is open or drained.", states, label="target", colours=STATES),
+        timeline(
+            "States", "Worst state of each target, per point of the panel. Routers leave out what is open or drained.", states, label="target", colours=STATES
+        ),
         rows(
             "Who is how",
             "Newest state and scores of each target, and how its attempts of the range ended. A click on a name leads to the target.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from routecast.dashboards.grafana.boards.board import Panels, board, usual
-from routecast.dashboards.grafana.boards.flux import COUNTS, FAILED_SHARE, TARGETS, bars, named, of_sums, over_time, stored, texts_over_time, windows
+from routecast.dashboards.grafana.boards.flux import COUNTS, FAILED_SHARE, TARGETS, bars, named, of_sums, over_time, stored, windows, worst_states
 from routecast.dashboards.grafana.boards.panels import STATES, heat_map, rows, series, stat, timeline
 from routecast.dashboards.influx.schema import PROVIDER_SCORE, PROVIDER_STATE, TREND
 
@@ -24,10 +24,10 @@ def _score(field: str) -> str:
 
 
 def _figures() -> Panels:
-    state = texts_over_time(stored(PROVIDER_STATE, "state", where=TARGETS), "target")
+    state = worst_states(stored(PROVIDER_STATE, "code", where=TARGETS))
     failed = of_sums(windows(*COUNTS, where=TARGETS), FAILED_SHARE)
     return [
-        timeline("State", "State of this target over time.", state, label="target", colours=STATES, height=4),
+        timeline("State", "Worst state of this target, per point of the panel.", state, label="target", colours=STATES, height=4),
         stat("Score", "Performance score, 1 is best.", _score("score"), "none", decimals=2),
         stat("Planned share", "Of its service's traffic.", _score("share"), "percentunit", decimals=1),
         stat("Cost of a success", "Expected time until a success, price included where it counts.", _score("cost_s"), "s", decimals=2),

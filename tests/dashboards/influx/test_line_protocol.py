@@ -31,8 +31,8 @@ NASTY = st.text(st.one_of(st.characters(), st.sampled_from(list(" ,=\\\"'\n\r\t\
 
 def test_a_line_has_sorted_tags_typed_fields_and_milliseconds() -> None:
     """As the server likes it."""
-    line = Encoder(PROVIDER_STATE).line(Point(PROVIDER_STATE, ("east, 1",), AT_MS + 0.9, ("open", 4)))
-    assert line == Line(b'provider_state,target=east\\,\\ 1 state="open",code=4i 1700000000000', Destination("90d", "ms"), "provider_state", AT_MS)
+    line = Encoder(PROVIDER_STATE).line(Point(PROVIDER_STATE, ("east, 1", "chat"), AT_MS + 0.9, ("open", 4)))
+    assert line == Line(b'provider_state,service=chat,target=east\\,\\ 1 state="open",code=4i 1700000000000', Destination("90d", "ms"), "provider_state", AT_MS)
 
 
 def test_a_measurement_of_many_voices_has_nanoseconds() -> None:
@@ -104,8 +104,8 @@ def test_a_window_without_a_bucket_is_refused() -> None:
 
 def test_wrong_numbers_of_tags_are_refused() -> None:
     """Values would stand under other names."""
-    with pytest.raises(BadPoint, match=r"provider_state\.tags: 2 values for 1 tags"):
-        Encoder(PROVIDER_STATE).line(Point(PROVIDER_STATE, ("a", "b"), AT_MS, ("ok", 0)))
+    with pytest.raises(BadPoint, match=r"provider_state\.tags: 1 values for 2 tags"):
+        Encoder(PROVIDER_STATE).line(Point(PROVIDER_STATE, ("a",), AT_MS, ("ok", 0)))
 
 
 def test_forbidden_names_are_refused() -> None:

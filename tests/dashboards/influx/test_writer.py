@@ -26,7 +26,7 @@ NOTHING: Script = lambda _number, _body: None  # noqa: E731 - a script
 
 def _lines(count: int, at_ms: int = NOW_MS) -> list[Line]:
     encoder = Encoder(PROVIDER_STATE)
-    return [encoder.line(Point(PROVIDER_STATE, (f"t{i}",), at_ms, ("ok", i))) for i in range(count)]
+    return [encoder.line(Point(PROVIDER_STATE, (f"t{i}", "chat"), at_ms, ("ok", i))) for i in range(count)]
 
 
 def _first(*faults: Fault) -> Script:
@@ -73,9 +73,9 @@ def test_bad_lines_are_rejected_with_the_servers_words_and_their_neighbours_stor
     place = Destination("90d", "ms")
     bad = {
         "conflict": Line(b'provider_state,target=conflict state="ok",code=1.5 %d' % NOW_MS, place, "provider_state", NOW_MS),
-        "old": Encoder(PROVIDER_STATE).line(Point(PROVIDER_STATE, ("old",), NOW_MS - 91 * 86_400_000, ("ok", 1))),
+        "old": Encoder(PROVIDER_STATE).line(Point(PROVIDER_STATE, ("old", "chat"), NOW_MS - 91 * 86_400_000, ("ok", 1))),
         "unreadable": Line(b"provider_state,target=unreadable code=1i,state=\x01 %d" % NOW_MS, place, "provider_state", NOW_MS),
-        "poison": Encoder(PROVIDER_STATE).line(Point(PROVIDER_STATE, ("poison",), NOW_MS, ("ok", 1))),
+        "poison": Encoder(PROVIDER_STATE).line(Point(PROVIDER_STATE, ("poison", "chat"), NOW_MS, ("ok", 1))),
     }
     lines = _lines(40)
     for i, line in enumerate(bad.values()):

@@ -10,7 +10,7 @@ from routecast.dashboards.sink.cardinality import MOST_VALUES, CardinalityGuard
 
 
 def _state(target: str) -> Point:
-    return Point(PROVIDER_STATE, (target,), 1.0, ("ok", 0))
+    return Point(PROVIDER_STATE, (target, "chat"), 1.0, ("ok", 0))
 
 
 def test_the_first_values_of_a_tag_pass_and_later_ones_are_others(caplog: pytest.LogCaptureFixture) -> None:
@@ -22,8 +22,8 @@ def test_the_first_values_of_a_tag_pass_and_later_ones_are_others(caplog: pytest
     assert [record.getMessage() for record in caplog.records] == [
         "tag 'target' of 'provider_state' has more than 200 values: further ones, such as 't200', are stored as '_other'"
     ]
-    assert guard.guarded(_state("t7")).tags == ("t7",)
-    assert guard.guarded(_state("t249")).tags == ("_other",)
+    assert guard.guarded(_state("t7")).tags == ("t7", "chat")
+    assert guard.guarded(_state("t249")).tags == ("_other", "chat")
 
 
 def test_configured_names_always_pass() -> None:
