@@ -19,8 +19,11 @@ demo: $(READY) ## a fleet on recorded traffic, six policies compared; ARGS="--se
 	@$(BIN)/routecast demo $(ARGS)
 
 test: $(READY) ## all tests, with coverage: two processes, then those that need the machine alone; ARGS="-k fold"
-	$(BIN)/python -m pytest --cov --cov-report= -q -n 2 --dist loadfile -m "not alone" $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest --cov --cov-append --cov-report=term -q -n 0 -m alone $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest --cov --cov-report= -q -n 2 --dist loadfile -m "not alone" $(ARGS); first=$$?; \
+	[ $$first -eq 0 ] || [ $$first -eq 5 ] || exit $$first; \
+	$(BIN)/python -m pytest --cov --cov-append --cov-report=term -q -n 0 -m alone $(ARGS); second=$$?; \
+	[ $$second -eq 5 ] || exit $$second; \
+	[ $$first -eq 0 ] || { echo "no test was run: nothing matches ARGS='$(ARGS)'"; exit 5; }
 
 check: $(READY) ## ruff, mypy, pyright, import-linter
 	$(BIN)/ruff check .
@@ -57,7 +60,7 @@ study-exactness: $(READY) ## counts through kills, a broker restart and a stalle
 study-sink: $(READY) ## 300,000 points through kills of the sink and of InfluxDB and every fault of a proxy, 10 minutes; ARGS="--points 12000 --outage 6"
 	$(BIN)/python benchmarks/study_sink.py $(ARGS)
 
-study-dashboards: $(READY) ## every query of the dashboards and alert rules on a day of twenty targets, timed, 3 minutes
+study-dashboards: $(READY) ## every query of the dashboards and alert rules on a day of twenty targets, timed, 3 minutes; ARGS="--live 1450" plays the demonstration beside it, 30 minutes
 	$(BIN)/python benchmarks/study_dashboards.py $(ARGS)
 
 study-incidents: $(READY) ## the troubles of the demonstration over ten seeds: what was noticed, how soon, and what else, 2 minutes

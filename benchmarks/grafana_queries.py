@@ -12,6 +12,7 @@ from typing import NamedTuple
 from routecast.dashboards.grafana.linting import panels
 from routecast.dashboards.grafana.rules import rule_groups
 from routecast.dashboards.grafana.shipped import dashboards, filled_in
+from routecast.dashboards.influx.schema import ALL, UNKNOWN
 from routecast.models.config import Config, Influx
 
 Row = dict[str, str]
@@ -49,6 +50,12 @@ def _with(text: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         text = text.replace(f"${{{name}}}", value)
     return text
+
+
+def everything(config: Config, *runs: str) -> dict[str, str | list[str]]:
+    """What people choose who choose nothing."""
+    tags = {name: sorted({str(getattr(target, name) or UNKNOWN) for target in config.target}) for name in ("provider", "model", "region")}
+    return {**tags, "target": [target.id for target in config.target], "service": ALL, "window": "auto", "run": list(runs)}
 
 
 def substituted(query: str, chosen: Mapping[str, str | list[str]], *, end_ms: int, range_s: int, points: int = 1000) -> str:
