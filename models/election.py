@@ -21,6 +21,7 @@ class ElectionInput(Part):
     following: dict[str, str] = Field(description="service → the policy that it follows now")
     stretch_ms: NonNegativeFloat = Field(description="of how long to look back, at most")
     folder: str = Field(description="where to keep files meanwhile")
+    recorded: bool = Field(default=False, description="whether the newest stretch is in the folder already: that of an embedded log, which no process can read")
 
 
 class Election(Part):

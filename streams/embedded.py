@@ -8,18 +8,26 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from functools import partial
 
 from routecast.models.config import Config
 from routecast.models.details import Details
+from routecast.models.events import Control
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter
 from routecast.streams.fork import renew_after_fork
+from routecast.streams.leadership.electing import Ballot
+from routecast.streams.leadership.elector import Elector
+from routecast.streams.leadership.leader import word_of
 from routecast.streams.leadership.planner import Planner
 from routecast.streams.memory import MemoryLog
 from routecast.streams.pipeline import STATS_MS, News, Pipeline, deliver
 from routecast.streams.router import Router
+from routecast.streams.topics import CONTROL
 
+NAME = "embedded"
+"""In words of its elections."""
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +39,7 @@ class Embedded:
         self.clock = clock
         self._pipeline = Pipeline(config, MemoryLog(clock), clock.now_ms(), partitions=partitions)
         self._planner = Planner(config, clock)
+        self._elector = Elector(config, clock, NAME, partial(Ballot, log=self._pipeline.log))
         self._flush_at_s = clock.monotonic_s() + self._pipeline.flush_ms / 1000
         self._stats_at_s = clock.monotonic_s()
         self._snapshots: dict[str, RoutingSnapshot] = {}
@@ -66,6 +75,16 @@ class Embedded:
         self._woken.set()
         return router
 
+    def tell(self, word: Control) -> None:
+        """Say what an operator would: the next snapshot follows it."""
+        self._pipeline.tell(word)
+        self._woken.set()
+
+    def words(self) -> list[Control]:
+        """What operators and elections said last, the oldest first; a thousand are kept."""
+        records = self._pipeline.log.read(CONTROL, 0, 0)
+        return [word for record in records if (word := word_of(record.value or b"")[0]) is not None]
+
     def wait_for_snapshot(self, _: str, timeout_s: float) -> bool:
         """Wait until snapshots were published, those of all services at once; whether there are any."""
         return self._published.wait(timeout_s)
@@ -84,6 +103,7 @@ class Embedded:
         """Deliver what waits and stop; whether the thread ended in time."""
         self._closing = True
         self._planner.close()
+        self._elector.close()
         self._woken.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -125,6 +145,8 @@ class Embedded:
             self._pipeline.flush()
             if self._pipeline.lead(self.clock.now_ms()) and not self._closing:
                 self._planner.turn(self._pipeline.leader)
+                for word in self._elector.turn(self._pipeline.leader):
+                    self._pipeline.tell(word)
         self._deliver(self._pipeline.news())
 
     def _deliver(self, news: News) -> None:

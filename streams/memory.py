@@ -25,11 +25,13 @@ class Record(NamedTuple):
 
 
 class _Partition:
-    __slots__ = ("end", "records")
+    __slots__ = ("end", "records", "size")
 
     def __init__(self) -> None:
         self.records: deque[Record] = deque()
         self.end = 0
+        self.size = 0
+        """Bytes of the values that are kept."""
 
 
 class MemoryLog:
@@ -48,6 +50,7 @@ class MemoryLog:
             found = self._partition(topic, partition)
             found.records.append(Record(found.end, self._last_ms, key, value))
             found.end += 1
+            found.size += len(value or b"")
             return found.end - 1
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
@@ -70,13 +73,17 @@ class MemoryLog:
         with self._lock:
             return sorted(partition for name, partition in self._partitions if name == topic)
 
-    def trim(self, kept: int, fewer: Mapping[str, int] | None = None) -> None:
-        """Drop the oldest records of every partition that holds more than `kept`, or than what `fewer` says for its topic."""
-        limits = fewer or {}
+    def trim(self, kept: int, fewer: Mapping[str, int] | None = None, roomy: Mapping[str, int] | None = None) -> None:
+        """Drop the oldest records of every partition that holds more than `kept`, or than what `fewer` says for its topic.
+
+        Of the topics in `roomy` more stay, as many as have no more bytes in a partition than it says.
+        """
+        limits, bytes_of = fewer or {}, roomy or {}
         with self._lock:
             for (topic, _), partition in self._partitions.items():
-                while len(partition.records) > limits.get(topic, kept):
-                    partition.records.popleft()
+                most, room = limits.get(topic, kept), bytes_of.get(topic, 0)
+                while len(partition.records) > most and partition.size > room:
+                    partition.size -= len(partition.records.popleft().value or b"")
 
     def _partition(self, topic: str, partition: int) -> _Partition:
         key = (topic, partition)

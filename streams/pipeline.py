@@ -19,6 +19,7 @@ from routecast.models.insights import Insight, decode_insight
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.streams.emitter import Emitter
 from routecast.streams.leadership.leader import Leader, trips_of, word_of
+from routecast.streams.leadership.newest import ROOM
 from routecast.streams.memory import MemoryLog, Record
 from routecast.streams.router import Router
 from routecast.streams.topics import CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, PANES, SCORES, STATE, TRIPS, Topic
@@ -54,7 +55,9 @@ class Pipeline:
         self.checkpoint_ms = math.inf
         """How often a checkpoint is logged; never by default, as nothing here outlives the process that could resume it."""
         self.kept = KEPT
-        """Records of each partition that stay on the log after they were read; of details, which are large, a hundredth."""
+        """Records of each partition that stay on the log after they were read; of details, which are large, a hundredth.
+
+        Of events and snapshots more, while the policy of a service is left to the evidence (`ROOM`)."""
         self._folds = [PartitionFold(partition) for partition in range(partitions)]
         self.leader = Leader(config, term=1, now_ms=now_ms)
         self.leader.windows.recalled()  # nothing was before
@@ -115,7 +118,7 @@ class Pipeline:
                     self.leader.take(row.key, row.value)
                 except DecodeError as error:
                     self._bury(PANES, fold.partition, row.offset, row.value, str(error))
-        self.log.trim(self.kept, {DETAILS: self.kept // 100})
+        self.log.trim(self.kept, {DETAILS: self.kept // 100}, ROOM if self.leader.on_auto() else None)
 
     def lead(self, now_ms: float) -> bool:
         """Tick when it is time to; whether snapshots were published."""

@@ -21,6 +21,7 @@ from routecast.models.events import Control
 from routecast.models.insights import Insight
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.emitter import LINGER_MS, Emitter
+from routecast.streams.leadership.elector import stretch_ms, words
 from routecast.streams.leadership.planner import plan_at_once
 from routecast.streams.memory import MemoryLog
 from routecast.streams.pipeline import STATS_MS, News, Pipeline, deliver
@@ -89,6 +90,8 @@ class Fleet:
         self.queue.after(_DEADLINES_MS, self._end_overdue)
         if planning:
             self.queue.after(config.intervals.analysis_ms, self._plan)
+        if config.intervals.election_ms > 0 and policy is None:
+            self.queue.after(config.intervals.election_ms, self._elect)
 
     def _new_router(self, i: int, seed: int, policy: str | None) -> Router:
         rng = random.Random(seed)
@@ -149,6 +152,16 @@ class Fleet:
     def _plan(self) -> None:
         self.queue.after(self.config.intervals.analysis_ms, self._plan)
         plan_at_once(self.pipeline.leader, sorted(self.config.services))
+
+    def _elect(self) -> None:
+        """Where a service is on `auto`; some seconds of wall time then."""
+        self.queue.after(self.config.intervals.election_ms, self._elect)
+        leader = self.pipeline.leader
+        if following := leader.on_auto():
+            from routecast.streams.leadership.evidence import elected_at_once  # noqa: PLC0415 - few need what evaluates
+
+            for word in words(elected_at_once(self._log, self.config, following, stretch_ms(leader)), following, self.queue.now_ms, "fleet"):
+                self.tell(word)
 
     def _spread(self) -> None:
         news = self.pipeline.news()

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
@@ -15,7 +16,9 @@ from pydantic import ValidationError
 from routecast.models.config import Config
 from routecast.models.election import Election, ElectionInput, Elections
 from routecast.models.errors import Unreachable
+from routecast.streams.leadership.newest import NEWEST, write_newest
 from routecast.streams.leadership.side_process import PYTHON, SideProcess, answer
+from routecast.streams.memory import MemoryLog
 
 LONGEST_S: Final = 300.0
 """An election that takes longer is given up."""
@@ -25,15 +28,18 @@ _MOST_BYTES: Final = 2 << 30
 
 
 class Ballot:
-    """One process that looks at the evidence once. `stop` may be called from any thread."""
+    """One process that looks at the evidence once, of an embedded log by what it is handed. `stop` may be called from any thread."""
 
-    def __init__(self, command: Sequence[str] = COMMAND, longest_s: float = LONGEST_S) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND, longest_s: float = LONGEST_S, log: MemoryLog | None = None) -> None:
         self._process = SideProcess(command, longest_s)
+        self._log = log
 
     def elect(self, config: Config, following: Mapping[str, str], stretch_ms: float) -> tuple[Election, ...]:
         """Wait for what is chosen. Raises Unreachable where nothing is: the process died, was stopped, took too long or said something else."""
         with tempfile.TemporaryDirectory(prefix="routecast-election-", ignore_cleanup_errors=True) as folder:
-            asked = ElectionInput(config=config, following=dict(following), stretch_ms=stretch_ms, folder=folder)
+            if self._log is not None:
+                write_newest(self._log, config, Path(folder) / NEWEST, stretch_ms)
+            asked = ElectionInput(config=config, following=dict(following), stretch_ms=stretch_ms, folder=folder, recorded=self._log is not None)
             found = self._process.ask(asked.model_dump_json().encode())
         try:
             return Elections.model_validate_json(found.said).elections

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
@@ -41,6 +41,20 @@ class Electing(Protocol):
     def on_auto(self) -> Mapping[str, str]:
         """Services whose policy the evidence is to choose, and the one that each follows."""
         ...
+
+
+def stretch_ms(leader: Electing) -> float:
+    """How long to look back."""
+    return min(READABLE_MS, 1000.0 * _MOST_REQUESTS / max(sum(snapshot.rate_per_s for snapshot in leader.snapshots.values()), 1e-3))
+
+
+def words(made: Sequence[Election], following: Mapping[str, str], at_ms: float, worker: str) -> list[Control]:
+    """What is to be said of elections, of services that follow this by now: operators may have said something to which the evidence is no answer."""
+    for election in made:
+        moves = "stays with" if election.policy == election.before else f"moves from {election.before} to"
+        _log.info("service %r on auto %s %s: %s", election.service, moves, election.policy, election.why)
+    won = [election for election in made if election.policy != election.before == following.get(election.service)]
+    return [Control(at_ms=round(at_ms), emitter=worker, action="elect_policy", service=it.service, policy=it.policy, why=it.why) for it in won]
 
 
 class Elector:
@@ -80,18 +94,7 @@ class Elector:
         except Empty:
             return []
         self._thread = None
-        following = leader.on_auto()
-        for election in made:
-            moves = "stays with" if election.policy == election.before else f"moves from {election.before} to"
-            _log.info("service %r on auto %s %s: %s", election.service, moves, election.policy, election.why)
-        # operators may have said something meanwhile, to which the evidence is no answer
-        won = [election for election in made if election.policy != election.before == following.get(election.service)]
-        return [self._word(election) for election in won]
-
-    def _word(self, election: Election) -> Control:
-        return Control(
-            at_ms=round(self._clock.now_ms()), emitter=self._worker, action="elect_policy", service=election.service, policy=election.policy, why=election.why
-        )  # fmt: skip
+        return words(made, leader.on_auto(), self._clock.now_ms(), self._worker)
 
     def _begin_what_is_due(self, leader: Electing) -> list[Control]:
         now_s = self._clock.monotonic_s()
@@ -99,19 +102,18 @@ class Elector:
             self._due_s = now_s + self._interval_s
             following = leader.on_auto()
             if following:
-                self._begin(following, sum(snapshot.rate_per_s for snapshot in leader.snapshots.values()))
+                self._begin(following, stretch_ms(leader))
         return []
 
-    def _begin(self, following: Mapping[str, str], per_s: float) -> None:
-        stretch_ms = min(READABLE_MS, 1000.0 * _MOST_REQUESTS / max(per_s, 1e-3))
+    def _begin(self, following: Mapping[str, str], back_ms: float) -> None:
         self._ballot = self._make()
-        self._thread = threading.Thread(target=self._wait, args=(self._ballot, dict(following), stretch_ms), name="routecast-election", daemon=True)
+        self._thread = threading.Thread(target=self._wait, args=(self._ballot, dict(following), back_ms), name="routecast-election", daemon=True)
         self._thread.start()
 
-    def _wait(self, ballot: Ballot, following: Mapping[str, str], stretch_ms: float) -> None:
+    def _wait(self, ballot: Ballot, following: Mapping[str, str], back_ms: float) -> None:
         began_s, made = self._clock.monotonic_s(), tuple[Election, ...]()
         try:
-            made = ballot.elect(self._config, following, stretch_ms)
+            made = ballot.elect(self._config, following, back_ms)
             self._said = ""
         except Unreachable as error:
             self._complain(str(error))

@@ -7,6 +7,7 @@ decisions × targets are looked at, the newest.
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ from routecast.models.config import Config
 from routecast.models.election import ELECTABLE, Electable, Election, ElectionInput, Elections
 from routecast.models.errors import CheckFailed
 from routecast.streams.brokers.reading import reader
+from routecast.streams.leadership.newest import NEWEST, write_newest
+from routecast.streams.memory import MemoryLog
 from routecast.streams.recordings.decisions import Snapshots, decision_batches, recorded_snapshots
 from routecast.streams.recordings.orders import recorded_orders
 from routecast.streams.recordings.recorder import Recorder
@@ -45,13 +48,22 @@ _SETTLE = np.timedelta64(60, "s")
 
 async def elections(asked: ElectionInput) -> Elections:
     """Read the log, and choose for each service. Raises RoutecastError where the log cannot be read."""
-    path, settings = Path(asked.folder) / "newest.routecast", asked.config.kafka
+    path, settings = Path(asked.folder) / NEWEST, asked.config.kafka
+    if asked.recorded:
+        return Elections(elections=tuple(elected(path, asked.config, asked.following)))
     async with reader(settings) as read:
         with RecordingWriter(path, settings.prefix) as out:
             recorder = Recorder(read, out, "oldest", asked.stretch_ms)
             await recorder.begin()
             await recorder.copy()
     return Elections(elections=tuple(elected(path, asked.config, asked.following)))
+
+
+def elected_at_once(log: MemoryLog, config: Config, following: Mapping[str, str], stretch_ms: float) -> tuple[Election, ...]:
+    """By the newest stretch of an embedded log, here and now, for seconds: where time is virtual. Equal logs give equal elections."""
+    with tempfile.TemporaryDirectory(prefix="routecast-election-") as folder:
+        write_newest(log, config, Path(folder) / NEWEST, stretch_ms)
+        return tuple(elected(Path(folder) / NEWEST, config, following))
 
 
 def elected(path: Path, config: Config, following: Mapping[str, str]) -> list[Election]:

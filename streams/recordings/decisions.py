@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 
 from routecast.analytics.tables.columns import Cells
@@ -46,15 +47,20 @@ def decision_batches(
 
 
 def recorded_snapshots(recording: Recording, tell: Told = silent) -> dict[str, dict[tuple[int, int], RoutingSnapshot]]:
-    """By service, every snapshot that leaders published meanwhile, computed again: the log keeps only the newest.
+    """By service, every snapshot that leaders published meanwhile: computed again, as the log keeps only the newest, where the file holds none.
 
     None where no leader was recorded; what cannot be computed is missing, and decisions made by it are left out and counted by whoever evaluates.
     """
     found: dict[str, dict[tuple[int, int], RoutingSnapshot]] = {}
-    try:
-        for _, messages in Verification(recording, tell).play():
-            for snapshot in (decode_snapshot(message.value) for message in messages if message.topic == SCORES):
-                found.setdefault(snapshot.service, {})[snapshot.version] = snapshot
-    except CheckFailed:
-        return found
+    with suppress(CheckFailed):
+        for snapshot in map(decode_snapshot, _published(recording, tell)):
+            found.setdefault(snapshot.service, {})[snapshot.version] = snapshot
     return found
+
+
+def _published(recording: Recording, tell: Told) -> Iterator[bytes]:
+    if recording.partitions(SCORES):
+        yield from (record.value or b"" for record in recording.records(SCORES, 0))
+        return
+    for _, messages in Verification(recording, tell).play():
+        yield from (message.value for message in messages if message.topic == SCORES)

@@ -236,3 +236,15 @@ def test_trimming_drops_the_oldest_and_keeps_offsets(clock: _Clock, kept: int) -
     assert [record.offset for record in log.read("events", 0, 9)] == left[-1:]
     assert (log.end("events", 0), log.append("events", b"")) == (10, 10)
     assert log.read("events", 0, 0)[-1].offset == 10
+
+
+def test_roomy_topics_keep_more_while_their_bytes_fit(clock: _Clock) -> None:
+    """Up to so many bytes in a partition, and never fewer than all others keep."""
+    log = MemoryLog(clock)
+    for topic in ("events", "panes"):
+        for number in range(10):
+            log.append(topic, bytes(10), partition=number % 2)
+    log.trim(2, roomy={"events": 45})
+    assert [len(log.read(topic, partition, 0)) for topic in ("events", "panes") for partition in (0, 1)] == [4, 4, 2, 2]
+    log.trim(2, roomy={"events": 1})
+    assert [record.offset for record in log.read("events", 0, 0)] == [3, 4]
