@@ -97,6 +97,19 @@ class Raised(Part):
     explained: bool = Field(description="a labelled incident explains it")
 
 
+class Noticed(Part):
+    """An incident, and the alert that named it."""
+
+    target: str
+    kind: str
+    from_s: float
+    until_s: float
+    attempts: int = Field(description="calls to the target that ended in it, or in the minute after")
+    bad: int = Field(description="of those, failed or slower than the objective")
+    alert: str = Field(description="kind, subject and severity of the first alert that named it; empty: none did")
+    why: str = Field(description="why none did, with the figures of the nearest rule; empty: one did")
+
+
 class StateSpan(Part):
     """A state of a target as the snapshots showed it; usual ones are left out."""
 
@@ -218,6 +231,7 @@ class Backtest(Part):
     off_policy: tuple[OffPolicy, ...]
     disagreements: tuple[str, ...] = Field(description="where the two answers differ, and why")
     fidelity: Fidelity | None
+    noticed: tuple[Noticed, ...] = Field(default=(), description="every incident, of the first policy and seed")
     worst: tuple[Worst, ...] = Field(description="of the first policy and seed")
     quality: tuple[Quality, ...]
     checks: tuple[Check, ...] = ()

@@ -19,7 +19,8 @@ Bools = NDArray[np.bool_]
 
 AFTERMATH_MS: Final = 60_000.0
 """So long after its end an incident still explains an alert: calls that began in it end."""
-_KINDS: Final = frozenset(get_args(AlertKind))
+KINDS: Final = frozenset(get_args(AlertKind))
+"""Words of labels that ask for an alert of that kind."""
 _LEAST_SPELL_MS: Final = 5_000.0
 
 
@@ -66,7 +67,7 @@ def mean_failover_s(found: Sequence[Failover]) -> tuple[float, float]:
 def explains(incident: Incident, alert: Alert) -> bool:
     """Whether the incident is a reason for the alert: the target's, or its whole service's, at the time, of the kind where the label names one."""
     about = alert.subject.kind != "target" or alert.subject.id == incident.target
-    right = incident.kind not in _KINDS or incident.kind == alert.kind
+    right = incident.kind not in KINDS or incident.kind == alert.kind
     ended_ms = alert.ended_ms if alert.ended_ms is not None else math.inf
     return about and right and alert.started_ms <= incident.until_ms + AFTERMATH_MS and ended_ms >= incident.from_ms
 

@@ -36,6 +36,11 @@ def two(value: float) -> str:
     return f"{value:.2f}"
 
 
+def plain(value: float) -> str:
+    """A figure in the unit of its metric."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
 COLUMNS: Final[tuple[tuple[str, str, Words], ...]] = (
     ("mean_ms", "mean, s", seconds), ("p50_ms", "p50, s", seconds), ("p95_ms", "p95, s", seconds), ("p99_ms", "p99, s", seconds),
     ("time_to_success_ms", "time to success, s", seconds), ("regret_ms", "regret, s", seconds), ("failed_ratio", "failed", percent),
@@ -56,4 +61,8 @@ def interval(found: Estimate | None, words: Words) -> str:
 
 def spell_words(it: SpellRow) -> str:
     """What was the matter."""
-    return {"failing": f"{it.level:.0%} of the calls failed", "refusing": f"{it.level:.0%} refused (429)", "slow": f"{it.level:.1f} times as slow"}[it.kind]
+    return {
+        "failing": f"{it.level:.0%} of the calls failed",
+        "refusing": f"{it.level:.0%} refused (429)",
+        "slow": f"answers took {it.level:.1f} times as long",
+    }[it.kind]

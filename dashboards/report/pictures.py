@@ -10,7 +10,7 @@ from routecast.models.backtest import Backtest, PolicyAnswer, Series
 
 _FAR: Final = 8.0
 """Ratio from which on an axis is logarithmic."""
-_MOST_ROWS: Final = 20
+_MOST_ROWS: Final = 16
 _STATES: Final = {"open": 4, "rate_limited": 3, "recovering": 6, "degraded": 1, "drained": 7}
 _SPELLS: Final = {"failing": 4, "slow": 1, "refusing": 3}
 """Colours: a trouble has that of the state that it should bring."""

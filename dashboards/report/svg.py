@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 from routecast.dashboards.report.axis import Axis, Point, thinned
 
 WIDTH: Final = 860
+NARROW: Final = 560
+"""Of bars, which a telephone shows whole."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 14, 34, 30
 LEVELS: Final = 10
 """Shades of a heat map."""
@@ -27,7 +29,7 @@ STYLE: Final = """
 }
 svg.chart { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
 svg.chart text { fill: var(--ink); } svg.chart .dim { fill: var(--dim); } svg.chart .end { text-anchor: end; } svg.chart .mid { text-anchor: middle; }
-svg.chart .head { font-weight: 600; font-size: 13px; }
+svg.chart.narrow { max-width: 720px; } svg.chart .head { font-weight: 600; font-size: 13px; }
 """
 
 Words = Callable[[float], str]
@@ -66,11 +68,13 @@ def escape(text: str) -> str:
     return escaped("".join(c for c in text if c.isprintable() or c in "\n\t"), quote=True)
 
 
-def chart(title: str, height: float, body: Iterable[str]) -> str:
-    """An SVG of this height with a title."""
+def chart(title: str, height: float, body: Iterable[str], says: str = "", *, width: int = WIDTH) -> str:
+    """An SVG of this height with a title; `says` is read aloud in place of what is drawn."""
     label = escape(title)
-    head = f'<text class="head" x="{_LEFT}" y="16">{escape(title)}</text>'
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{label}"><title>{escape(title)}</title>{head}{"".join(body)}</svg>'
+    head = f'<text class="head" x="{_LEFT if width == WIDTH else 0}" y="16">{label}</text>'
+    told = f"<title>{label}</title><desc>{escape(says)}</desc>"
+    narrow = "" if width == WIDTH else " narrow"
+    return f'<svg class="chart{narrow}" viewBox="0 0 {width} {height:.0f}" role="img" aria-label="{label}">{told}{head}{"".join(body)}</svg>'
 
 
 def standalone(drawn: str) -> str:
@@ -97,7 +101,12 @@ def lines(
     body = [*_marks(marks, x, y), *_y_axis(y, y_words), *_x_axis(x, x_words, height - _BOTTOM)]
     for number, line in enumerate(series):
         body += _line(line, f"var(--c{number % COLOURS})", x, y)
-    return chart(title, height, [*body, *_legend([(line.name, number) for number, line in enumerate(series)])])
+    told = "; ".join(f"{line.name}: {_range([y for _, y in line.points if y is not None], y_words)}" for line in series)
+    return chart(title, height, [*body, *_legend([(line.name, number) for number, line in enumerate(series)])], told)
+
+
+def _range(values: Sequence[float], words: Words) -> str:
+    return f"between {words(min(values))} and {words(max(values))}" if values else "unknown"
 
 
 def _line(line: Line, colour: str, x: Axis, y: Axis) -> list[str]:
@@ -135,8 +144,9 @@ def bars(title: str, found: Sequence[Bar], *, words: Words, log: bool = False) -
     height = top + row * len(found) + 8
     low = min(min(bar.low, bar.value) for bar in found)
     high = max(max(bar.high, bar.value) for bar in found)
-    named, figures = 150, 190
-    x = Axis(max(low, high * 1e-4, 1e-12) * 0.7 if log else min(0.0, low), high or 1.0, named, WIDTH - figures, log)
+    named, figures = 150, 150
+    x = Axis(max(low, high * 1e-4, 1e-12) * 0.7 if log else min(0.0, low), high or 1.0, named, NARROW - figures, log)
+    told: list[str] = []
     body: list[str] = []
     for number, bar in enumerate(found):
         y, colour = top + number * row, f"var(--c{number % COLOURS})"
@@ -148,8 +158,9 @@ def bars(title: str, found: Sequence[Bar], *, words: Words, log: bool = False) -
             whisker = f"M{_number(left)} {y + 12}H{_number(right)}M{_number(left)} {y + 8}v8M{_number(right)} {y + 8}v8"
             body.append(f'<path d="{whisker}" stroke="var(--ink)" stroke-width="1.4" fill="none"/>')
         between = f" ({words(bar.low)}–{words(bar.high)})" if bar.high > bar.low else ""
-        body.append(f'<text x="{WIDTH - figures + 12}" y="{y + 16}">{escape(words(bar.value) + between)}</text>')
-    return chart(title, height, body)
+        told.append(f"{bar.name}: {words(bar.value)}{between}")
+        body.append(f'<text x="{NARROW - figures + 12}" y="{y + 16}">{escape(words(bar.value) + between)}</text>')
+    return chart(title, height, body, "; ".join(told), width=NARROW)
 
 
 def heat(title: str, rows: Sequence[tuple[str, Sequence[float]]], *, step: float, x_words: Words, words: Words) -> str:
@@ -167,8 +178,9 @@ def heat(title: str, rows: Sequence[tuple[str, Sequence[float]]], *, step: float
         paths = "".join(_cells([shade == level for shade in row_shades], x, step, top + i * row) for i, row_shades in enumerate(shades))
         if paths:
             body.append(f'<path d="{paths}" fill="var(--c0)" fill-opacity="{level / LEVELS:.2f}"/>')
-    note = f'<text class="dim end" x="{WIDTH - _RIGHT}" y="16">darkest: {escape(words(most))}</text>'
-    return chart(title, bottom + _BOTTOM, [note, *body, *_x_axis(x, x_words, bottom)])
+    note = f'<text class="dim end" x="{WIDTH - _RIGHT}" y="16">most: {escape(words(most))}</text>'
+    told = "; ".join(f"{name}: {_range(values, words)}" for name, values in rows)
+    return chart(title, bottom + _BOTTOM, [note, *body, *_x_axis(x, x_words, bottom)], told)
 
 
 def _cells(inside: Sequence[bool], x: Axis, step: float, y: float) -> str:
@@ -198,7 +210,8 @@ def timeline(title: str, rows: Sequence[str], spans: Sequence[Span], *, end: flo
         left, right, y = x.place(span.begin), x.place(span.end), top + number[span.row] * row + 3
         box = f'x="{_number(left)}" y="{y}" width="{_number(max(2.0, right - left))}" height="{row - 5}" rx="2"'
         body.append(f'<rect {box} fill="var(--c{span.colour % COLOURS})" fill-opacity="0.8"><title>{escape(span.words)}</title></rect>')
-    return chart(title, bottom + _BOTTOM, [*body, *_x_axis(x, x_words, bottom), *_legend(legend)])
+    told = "; ".join(span.words for span in spans if span.row in number)
+    return chart(title, bottom + _BOTTOM, [*body, *_x_axis(x, x_words, bottom), *_legend(legend)], told)
 
 
 def nothing(title: str) -> str:

@@ -10,15 +10,17 @@ from functools import partial
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from routecast.analytics.alerts.rules import rules_of
 from routecast.analytics.backtest.incidents import failovers, incidents_of, judged, mean_failover_s, raised
 from routecast.analytics.backtest.metrics import figures, figures_of, shares_of
+from routecast.analytics.backtest.noticed import noticed
 from routecast.analytics.backtest.play import PerfectState, Stage, play
 from routecast.analytics.backtest.scene import Scene
 from routecast.analytics.backtest.series import Track, series, track
 from routecast.analytics.backtest.verdict import Runs
 from routecast.analytics.simulation.references import best_cost, orc_cost
 from routecast.backtest.fleet import Candidate, FleetPolicy
-from routecast.models.backtest import Failover, Incident, PolicyAnswer, StateSpan, Worst
+from routecast.models.backtest import Failover, Incident, Noticed, PolicyAnswer, StateSpan, Worst
 from routecast.models.insights import Alert
 
 Told = Callable[[float], object]
@@ -37,6 +39,7 @@ class Run(NamedTuple):
     alerts: tuple[Alert, ...]
     states: tuple[StateSpan, ...]
     track: Track
+    noticed: tuple[Noticed, ...]
     worst: tuple[Worst, ...]
 
 
@@ -45,6 +48,7 @@ class Outcome(NamedTuple):
 
     policies: tuple[PolicyAnswer, ...]
     runs: Runs
+    noticed: tuple[Noticed, ...]
     worst: tuple[Worst, ...]
     incidents: tuple[Incident, ...]
 
@@ -77,7 +81,8 @@ def run_all(
         for name, mine in by_name.items()
     }
     answers = tuple(_answer(candidate, by_name[candidate.name], runs[candidate.name], incidents, scenes[0]) for candidate in candidates)
-    return Outcome(answers, runs, found[candidates[0].name, 0].worst, incidents)
+    explained = found[candidates[0].name, 0]
+    return Outcome(answers, runs, explained.noticed, explained.worst, incidents)
 
 
 def _done(
@@ -116,7 +121,8 @@ def run_one(scene: Scene, candidate: Candidate, incidents: Sequence[Incident], *
     precision, recall = judged(fleet.alerts, incidents)
     found = figures_of(played) | {"failover_s": out_s, "failback_s": back_s, "alert_precision": precision, "alert_recall": recall}
     worst = tuple(fleet.worst.worst()) if fleet.worst is not None else ()
-    return Run(found, shares_of(played), left, fleet.alerts, fleet.states.spans(), track(played), worst)
+    named = noticed(played, fleet.alerts, incidents, rules_of(candidate.config)) if explain else ()
+    return Run(found, shares_of(played), left, fleet.alerts, fleet.states.spans(), track(played), named, worst)
 
 
 def _reference(scene: Scene, name: str) -> float:

@@ -40,7 +40,7 @@ def backtest(
         labelled=asked.labels is not None, policies=outcome.policies, differences=found, off_policy=tuple(off_policy),
         disagreements=disagreements(outcome.policies, off_policy, played.targets, _per_s(played), left_out=_left_out(played)),
         fidelity=fidelity(played.traffic, played.scenes[0], outcome.policies, played.config.version) if played.traffic is not None else None,
-        worst=outcome.worst, quality=played.quality, checks=tuple(it.of(by_name[it.policy].figures) for it in asked.conditions),
+        noticed=outcome.noticed, worst=outcome.worst, quality=played.quality, checks=tuple(it.of(by_name[it.policy].figures) for it in asked.conditions),
     )  # fmt: skip
 
 

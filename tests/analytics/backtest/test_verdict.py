@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from routecast.analytics.backtest.disagreement import disagreements
 from routecast.analytics.backtest.metrics import figures
-from routecast.analytics.backtest.verdict import differences, verdict
+from routecast.analytics.backtest.verdict import compared, differences, verdict
 from routecast.models.backtest import FittedTarget, OffPolicy, PolicyAnswer, Series
 from routecast.models.report import Estimate
 
@@ -13,19 +13,34 @@ RUNS = {
 }
 
 
-def test_the_verdict_says_who_is_slower_and_who_cannot_be_told_apart() -> None:
-    """By the interval of the paired ratio."""
-    said = verdict(RUNS, differences(RUNS))
-    assert said.startswith("ours: a request takes 1 s (0.999–1) to succeed.")
-    assert "slow takes 2.00 times as long;" in said
-    assert "alike cannot be told apart, 1.00 times (" in said
+def told(*names: str) -> str:
+    """The verdict on some of the runs."""
+    runs = {name: RUNS[name] for name in names}
+    return verdict(runs, differences(runs))
+
+
+def test_the_verdict_begins_with_who_is_quicker() -> None:
+    """By the interval of the paired ratio: for certain, or not to be told apart."""
+    assert told("ours", "slow") == "ours is the quickest of these 2 policies. A request takes 1.00 s (1.00–1.00) to succeed under ours."
+    assert told("slow", "ours", "alike").startswith("alike and ours are quicker than slow.")
+    assert told("ours", "alike").startswith("alike cannot be told apart from ours.")
+    assert told("ours", "slow", "alike").startswith("None of them is quicker than ours, and alike cannot be told apart from it.")
+
+
+def test_every_policy_is_compared_with_the_first() -> None:
+    """In a sentence with its interval."""
+    slow, alike = map(compared, differences(RUNS))
+    assert slow == "slow takes 2.00 times as long as ours."
+    assert alike.startswith("alike cannot be told apart from ours: 1.00 times as long (0.9")
 
 
 def test_one_policy_and_one_seed_are_told_what_is_missing() -> None:
     """A comparison needs two, an interval several seeds."""
-    assert verdict({"ours": RUNS["ours"]}, ()).endswith("Give a second --policy to compare it with.")
+    assert told("ours").endswith("Give a second --policy to compare it with.")
     single = {name: runs[:1] for name, runs in RUNS.items()}
-    assert "One seed has no interval" in verdict(single, differences(single))
+    said = verdict(single, differences(single))
+    assert said.startswith("ours was the quickest in the one run that was played.")
+    assert "One seed has no interval" in said
 
 
 def answer(mean_ms: float, share: float) -> PolicyAnswer:

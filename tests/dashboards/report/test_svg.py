@@ -113,7 +113,7 @@ def test_no_text_becomes_markup(name: str) -> None:
     ]
     for chart in charts:
         tags = {element.tag for element in fromstring(chart).iter()}
-        assert tags <= {"svg", "title", "text", "rect", "line", "path", "polyline", "polygon", "circle"}
+        assert tags <= {"svg", "title", "desc", "text", "rect", "line", "path", "polyline", "polygon", "circle"}
 
 
 @pytest.mark.parametrize(
