@@ -55,7 +55,7 @@ def _with(text: str, values: Mapping[str, str]) -> str:
 def everything(config: Config, *runs: str) -> dict[str, str | list[str]]:
     """What people choose who choose nothing."""
     tags = {name: sorted({str(getattr(target, name) or UNKNOWN) for target in config.target}) for name in ("provider", "model", "region")}
-    return {**tags, "target": [target.id for target in config.target], "service": ALL, "window": "auto", "run": list(runs)}
+    return {**tags, "target": [target.id for target in config.target], "service": ALL, "window": "auto", "run": list(runs) or ["none"]}
 
 
 def substituted(query: str, chosen: Mapping[str, str | list[str]], *, end_ms: int, range_s: int, points: int = 1000) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,27 @@ from typing import Any
 import pytest
 import yaml
 
-from routecast.models.config import Kafka
+from routecast.models.config import Influx, Kafka
+from routecast.streams.configuration import load_config
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from grafana_queries import asked, everything, queries, substituted
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+
+QUIET = {"Targets in trouble", "Alerts", "Forced decisions by reason", "No plain draws"}
+"""Panels without rows while all is well."""
+
+
+def _empty_panels(influx: Influx, token: str) -> set[str]:
+    """Of three dashboards, what shows nothing of the last minutes, with what people choose who choose nothing."""
+    fleet, end_ms = load_config(ROOT / "examples" / "demo.toml", {}).model_copy(update={"influx": influx}), int(time.time() * 1000)
+    boards = {"routecast-overview", "routecast-routing", "routecast-pipeline"}
+    asking = [query for query in queries(fleet) if query.file in boards and query.kind not in {"annotation", "rule"} and query.where not in QUIET]
+    return {one.name for one in asking if not asked(influx, token, substituted(one.text, everything(fleet), end_ms=end_ms, range_s=600))}
 
 
 class Containers:
@@ -77,7 +95,7 @@ def containers(tmp_path: Path, kafka: Kafka, empty_store: Any, influx: Any) -> I
 def test_the_fleet_of_the_compose_file_stores_what_happens(
     containers: Containers, tmp_path: Path, empty_store: Any, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In its order: topics, buckets and tokens, worker, sink, dashboards, traffic; then windows are in InfluxDB, for whoever may read, and only read."""
+    """In its order: topics, buckets and tokens, worker, sink, dashboards, traffic; then windows are in InfluxDB and panels show them, for whoever may read, and only read."""
     for name in ("topics", "storage", "dashboards"):
         containers.run(name)
     for name in ("worker", "sink"):
@@ -93,6 +111,7 @@ def test_the_fleet_of_the_compose_file_stores_what_happens(
         return bool(found) and int(found[0]["_value"]) > 0
 
     eventually(stored, within_s=90)
+    eventually(lambda: _empty_panels(empty_store.settings, empty_store.token) == set(), within_s=60)
     with pytest.raises(urllib.error.HTTPError, match=r"40[134]"):
         empty_store.ask("POST", f"/api/v2/write?org={empty_store.settings.organisation}&bucket={empty_store.settings.bucket_prefix}7d")
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].replace("/var/lib/routecast", str(tmp_path))
