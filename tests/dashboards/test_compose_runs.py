@@ -95,7 +95,7 @@ def containers(tmp_path: Path, kafka: Kafka, empty_store: Any, influx: Any) -> I
 def test_the_fleet_of_the_compose_file_stores_what_happens(
     containers: Containers, tmp_path: Path, empty_store: Any, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In its order: topics, buckets and tokens, worker, sink, dashboards, traffic; then windows are in InfluxDB and panels show them, for whoever may read, and only read."""
+    """In its order: topics, buckets and tokens, worker, sink, dashboards, traffic; then panels show it to whoever may read, and only read."""
     for name in ("topics", "storage", "dashboards"):
         containers.run(name)
     for name in ("worker", "sink"):
