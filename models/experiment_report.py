@@ -32,6 +32,8 @@ class ArmReport(_Frozen):
     policy: str
     """Empty: as outside the experiment."""
     share: float
+    weights: dict[str, float] = {}
+    """By target, in place of the configured ones; 0: kept away from it."""
     exposed: NonNegativeInt
     """Requests that were assigned to it and started, also those that never ended."""
     attempts: NonNegativeInt

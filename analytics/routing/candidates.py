@@ -110,7 +110,8 @@ def candidates(view: View, routing: Routing, requirements: Requirements, tried: 
     left = [i for i, target in enumerate(view.targets) if not matches(target, requirements.excluded)]
     if not left:
         raise NoTarget(routing_service(view), {target.id: "excluded by the caller" for target in view.targets})
-    kept = [i for i in left if view.entries[i].state != "drained"] or left  # an operator's word outlasts what failed and what is open
+    allowed = [i for i in left if view.entries[i].state != "drained"] or left  # an operator's word outlasts what failed and what is open
+    kept = [i for i in allowed if view.targets[i].weight > 0] or allowed  # so does a weight of 0: an arm of an experiment keeps to its targets
     untried = [i for i in kept if view.targets[i].id not in tried] or kept
     fitness = [_FIT] * len(view.targets) if requirements is NONE else [judge(view, i, requirements) for i in range(len(view.targets))]
     well = [i for i in untried if usable(view, i)]

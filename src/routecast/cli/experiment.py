@@ -1,4 +1,4 @@
-"""`routecast experiment`: comparing policies and weights on live traffic, with results that may be looked at at any time."""
+"""`routecast experiment`: comparing policies, models and weights on live traffic, with results that may be looked at at any time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from routecast.models.targets import Word
     from routecast.streams.operators.insights_log import Said
 
-app = typer.Typer(no_args_is_help=True, help="Compare policies and weights on live traffic.")
+app = typer.Typer(no_args_is_help=True, help="Compare policies, models and weights on live traffic.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The experiment.")]
 Unit = Annotated[str, typer.Option("--by", help="request, session, or block: what an arm gets as a whole.")]
 Measure = Annotated[str, typer.Option("--measure", help="latency, success, quality or cost: what the verdict is about.")]
@@ -33,7 +33,9 @@ Measure = Annotated[str, typer.Option("--measure", help="latency, success, quali
 def start(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the experiment: lower-case letters, digits, _ . -")],
     *,
-    arm: Annotated[list[str], typer.Option("--arm", metavar="NAME[:KEY=VALUE,…]", help="policy=, share=, weight.TARGET=; the first is the control.")],
+    arm: Annotated[
+        list[str], typer.Option("--arm", metavar="NAME[:KEY=VALUE,…]", help="policy=, share=, targets=A+B, model=, provider=, weight.TARGET=; first: control.")
+    ],
     service: Annotated[str | None, typer.Option("--service", help="The service; may be left out where there is only one.")] = None,
     by: Unit = "request",
     measure: Measure = "latency",
@@ -51,7 +53,8 @@ def start(
 ) -> None:  # fmt: skip
     """Start an experiment: routers assign from the next snapshot on. One runs on a service at a time.
 
-    `routecast experiment start rr --arm control --arm rr:policy=round_robin --for 1d`
+    `routecast experiment start rr --arm control --arm rr:policy=round_robin --for 1d`, or of two models
+    `routecast experiment start mini --arm large:model=gpt-4o --arm mini:model=gpt-4o-mini,share=0.1`
     """
     from routecast.cli.experiment_arms import arms_of, rails_of  # noqa: PLC0415 - slow to import
     from routecast.models.events import Control  # noqa: PLC0415
@@ -60,7 +63,8 @@ def start(
     loaded, published = look(config, kafka)
     which, now_ms = _service(loaded, service), round(SystemClock().now_ms())
     fields = {
-        "name": name, "salt": secrets.token_hex(4), "service": which, "arms": arms_of(arm), "unit": by, "shadow": shadow, "measure": measure,
+        "name": name, "salt": secrets.token_hex(4), "service": which, "unit": by, "shadow": shadow, "measure": measure,
+        "arms": arms_of(arm, loaded.targets_of(which)),
         "starts_ms": now_ms, "ends_ms": now_ms + round(_ms("--for", lasts)), "block_ms": _ms("--block", block), "washout_ms": _ms("--washout", washout),
         "planned": planned or (10_000 if by == "request" else 100), "rails": {} if shadow else rails_of(guard),
         "slow_ms": slow_ms or loaded.thresholds.response_time_ms.warning,
@@ -75,7 +79,8 @@ def start(
     if json:
         show_json(word)
     else:
-        arms = ", ".join(f"{arm.name} {100 * arm.share:.4g}%" for arm in made.arms)
+        shares = ", ".join(f"{arm.name} {100 * arm.share:.4g}%" for arm in made.arms)
+        arms = f"{made.arms[0].name} serves, {made.arms[1].name} decides beside it" if shadow else shares
         show(f"{made.name} ({made.salt}) on service {which}: {arms}{_from(word)}; `routecast experiment status {made.name}` shows how it goes")
 
 
@@ -183,7 +188,7 @@ def _refuse(loaded: Config, made: Experiment, running: Experiment | None) -> Non
     elif running is not None:
         complain(f"{running.name!r} runs on service {made.service!r}: `routecast experiment stop {running.name}` first")
     elif not made.shadow and all((arm.policy, arm.weights) == (made.arms[0].policy, made.arms[0].weights) for arm in made.arms):
-        complain("all arms are the same: give one of them a policy= or a weight.TARGET=; for a test of the method itself, name the present policy")
+        complain("all arms are the same: give one of them a policy=, a model= or a weight.TARGET=; for a test of the method itself, name the present policy")
     else:
         return
     raise typer.Exit(USAGE)

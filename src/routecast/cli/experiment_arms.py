@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
+    from routecast.models.config import TargetConfig
     from routecast.models.experiments import Arm, Rail
 
 DEFAULT_RAILS: dict[Rail, float] = {"errors": 0.02, "latency": 0.25, "slow": 0.05}
 """Two points more failures, a quarter more time, five points more slow answers."""
+
+
+_BELONGS: Mapping[str, Callable[[TargetConfig], str | None]] = {
+    "targets": lambda target: target.id, "model": lambda target: target.model, "provider": lambda target: target.provider,
+    "region": lambda target: target.region,
+}  # fmt: skip
 
 
 class _Written(NamedTuple):
@@ -20,16 +27,17 @@ class _Written(NamedTuple):
     share: float | None
     policy: str
     weights: dict[str, float]
+    """0 for the targets that the arm is kept away from."""
 
 
-def arms_of(texts: Sequence[str]) -> tuple[Arm, ...]:
-    """Arms written `NAME` or `NAME:policy=…,share=…,weight.TARGET=…`; those without a share divide what is left.
+def arms_of(texts: Sequence[str], targets: Sequence[TargetConfig]) -> tuple[Arm, ...]:
+    """Arms written `NAME` or `NAME:policy=…,share=…,targets=A+B,model=…,weight.TARGET=…`; those without a share divide what is left.
 
-    Raises typer.BadParameter, which says what is wrong.
+    `targets` are those of the service. Raises typer.BadParameter, which says what is wrong.
     """
     from routecast.models.experiments import Arm  # noqa: PLC0415 - slow to import
 
-    written = [_written(text) for text in texts]
+    written = [_written(text, targets) for text in texts]
     open_ = [arm for arm in written if arm.share is None]
     left = 1.0 - sum(arm.share or 0.0 for arm in written)
     if open_ and left <= 0:
@@ -39,9 +47,9 @@ def arms_of(texts: Sequence[str]) -> tuple[Arm, ...]:
     )  # fmt: skip
 
 
-def _written(text: str) -> _Written:
+def _written(text: str, targets: Sequence[TargetConfig]) -> _Written:
     name, _, rest = text.partition(":")
-    share, policy, weights = None, "", dict[str, float]()
+    share, policy, weights, away = None, "", dict[str, float](), set[str]()
     for part in rest.split(",") if rest else ():
         key, given, value = part.partition("=")
         if key == "policy" and given:
@@ -50,9 +58,22 @@ def _written(text: str) -> _Written:
             share = _number(f"share of {name!r}", value)
         elif key.startswith("weight.") and given:
             weights[key.removeprefix("weight.")] = _number(key, value)
+        elif key in _BELONGS and given:
+            away |= _others(f"--arm {text!r}", key, value.split("+"), targets)
         else:
-            raise typer.BadParameter(f"--arm {text!r}: {part!r} is none of policy=NAME, share=NUMBER, weight.TARGET=NUMBER")
-    return _Written(name, share, policy, weights)
+            keys = ", ".join(f"{known}=A+B" for known in _BELONGS)
+            raise typer.BadParameter(f"--arm {text!r}: {part!r} is none of policy=NAME, share=NUMBER, {keys}, weight.TARGET=NUMBER")
+    if targets and len(away) == len(targets):
+        raise typer.BadParameter(f"--arm {text!r}: no target is left for {name!r}")
+    return _Written(name, share, policy, weights | dict.fromkeys(sorted(away), 0.0))
+
+
+def _others(arm: str, key: str, wanted: Sequence[str], targets: Sequence[TargetConfig]) -> set[str]:
+    """The targets that an arm which is to have only these is kept away from."""
+    of = {target.id: _BELONGS[key](target) or "" for target in targets}
+    if unknown := [name for name in wanted if name not in of.values()]:
+        raise typer.BadParameter(f"{arm}: {key} {unknown[0]!r} is that of no target; there are {', '.join(sorted(set(of.values())))}")
+    return {name for name, mine in of.items() if mine not in wanted}
 
 
 def rails_of(texts: Sequence[str] | None) -> dict[Rail, float]:

@@ -13,12 +13,19 @@ if TYPE_CHECKING:
     from routecast.models.experiments import Measure, Rail
 
 LIST_HEADS = ("experiment", "service", "state", "arms", "requests", "age", "verdict")
-_ARM_HEADS = ("arm", "policy", "share", "requests", "ended", "ok", "failed", "latency", "p95 ms", "quality", "usd")
+_ARM_HEADS = ("arm", "routes by", "share", "requests", "ended", "ok", "failed", "latency", "p95 ms", "quality", "usd")
+
+
+_SHADOW_HEADS = ("arm", "routes by", "decided", "served", "same target")
+_NAMED = 3
+"""Targets that a row names."""
 
 
 def list_row(found: ExperimentReport, now_ms: float) -> tuple[str, ...]:
     """One line."""
-    arms, exposed = ", ".join(arm.name for arm in found.arms), sum(arm.exposed for arm in found.arms)
+    arms = ", ".join(arm.name for arm in found.arms)
+    # A shadow decides about the requests of the control: they count once.
+    exposed = sum(arm.exposed for arm in found.arms[: 1 if found.shadow else None])
     return (found.name, found.service, found.state, arms, str(exposed), lasting(now_ms - found.started_ms), line_of(found.verdict))
 
 
@@ -31,7 +38,10 @@ def show_experiment(found: ExperimentReport, now_ms: float, chosen: Form) -> Non
     kind = "shadow decisions beside" if found.shadow else f"{unit} of"
     show(f"{found.name} ({found.salt}): {kind} service {found.service}, {_state(found, now_ms)}")
     show(f"verdict: {line_of(found.verdict)}{_to_go(found)}\n")
-    show_rows(_ARM_HEADS, [_arm_row(arm) for arm in found.arms], chosen)
+    if found.shadow:
+        show_rows(_SHADOW_HEADS, [_shadow_row(found, arm) for arm in found.arms], chosen)
+    else:
+        show_rows(_ARM_HEADS, [_arm_row(arm) for arm in found.arms], chosen)
     if found.comparisons:
         show("")
         show_rows(("beside the control", "measure", "effect", "from", "to", "finding"), [_comparison_row(item) for item in found.comparisons], chosen)
@@ -54,11 +64,23 @@ def _to_go(found: ExperimentReport) -> str:
     return "" if found.to_go_s is None else f"; a difference as large as this one would be certain in about {lasting(found.to_go_s * 1000.0)}"
 
 
+def _shadow_row(found: ExperimentReport, arm: ArmReport) -> tuple[str, ...]:
+    control = arm.name == found.arms[0].name
+    return (arm.name, _way(arm), str(arm.exposed), str(arm.ended) if control else "none", "-" if control else str(arm.agreed))
+
+
+def _way(arm: ArmReport) -> str:
+    """Policy, weights and which targets it is kept away from; nothing: as outside the experiment."""
+    away = [name for name, weight in arm.weights.items() if not weight]
+    without = f"without {', '.join(away[:_NAMED])}{f' and {len(away) - _NAMED} more' if len(away) > _NAMED else ''}" if away else ""
+    return ", ".join(part for part in (arm.policy, *(f"{name} × {weight:g}" for name, weight in arm.weights.items() if weight), without) if part) or "-"
+
+
 def _arm_row(arm: ArmReport) -> tuple[str, ...]:
     levels = {name: level.mean for name, level in arm.levels.items()}
     figures = (levels.get("latency"), arm.p95_ms, levels.get("quality"), levels.get("cost"))
     shown = ("-" if value is None else f"{value:.4g}" for value in figures)
-    return (arm.name, arm.policy or "-", f"{100 * arm.share:.4g}%", *(str(n) for n in (arm.exposed, arm.ended, arm.ok, arm.failed)), *shown)
+    return (arm.name, _way(arm), f"{100 * arm.share:.4g}%", *(str(n) for n in (arm.exposed, arm.ended, arm.ok, arm.failed)), *shown)
 
 
 def _comparison_row(item: Comparison) -> tuple[str, ...]:

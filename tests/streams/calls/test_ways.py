@@ -69,6 +69,22 @@ def test_arms_do_not_turn_the_wheels_of_others(trying: Make, snapshot: Make) -> 
         assert {len(set(targets[i : i + 4])) for i in range(0, len(targets) - 3, 4)} == {4}
 
 
+def test_an_arm_that_has_some_targets_alone_sends_nothing_elsewhere(trying: Make, snapshot: Make) -> None:
+    """Not for a second call either, nor while one of its targets is to be probed; the other arm has the others."""
+    names = [entry.id for entry in snapshot().targets]
+    ours, theirs = names[:2], names[2:]
+    arms = (Arm(name="a", share=0.5, weights=dict.fromkeys(theirs, 0.0)), Arm(name="b", share=0.5, weights=dict.fromkeys(ours, 0.0)))
+    router, experiment = trying(arms=arms)
+    closed = [replace(entry, state="open") if entry.id == theirs[0] else entry for entry in snapshot().targets]
+    router.apply(replace(snapshot(seq=2), targets=closed, experiment=experiment))
+    sent: dict[str, set[str]] = {"a": set(), "b": set()}
+    for i in range(200):
+        first = router.choose(request_id=f"r-{i}")
+        sent[arm_of(first)] |= {first.target, router.choose(request_id=f"r-{i}", tried=[first.target]).target}
+    assert sent["a"] == set(ours)
+    assert sent["b"] <= set(theirs)
+
+
 def test_every_call_of_a_request_is_in_the_same_arm(trying: Make) -> None:
     """Where its id is given: also the second call, after the first has failed."""
     router, _ = trying()
