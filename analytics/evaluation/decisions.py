@@ -131,7 +131,7 @@ def _logged(table: Table, rows: Ints, of: _Requests, block_s: float, *, excluded
         targets=targets, chosen=np.array([column[target] for target in _texts(table["target"])[rows]], np.int64),
         propensity=np.asarray(table["propensity"], np.float64)[rows], allowed=allowed, rewards=rewards, context=_context(table, rows, at),
         folds=np.array([crc32(name.encode()) % FOLDS for name in _texts(table["request_id"])[rows]], np.int64),
-        blocks=_blocks(at, block_s), versions=_versions(table, rows), excluded=excluded, unknown=unknown, service=service,
+        blocks=_blocks(at, block_s), versions=_versions(table, rows), excluded=excluded, unknown=unknown, service=service, source=rows,
     )  # fmt: skip
 
 

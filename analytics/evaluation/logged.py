@@ -51,6 +51,8 @@ class Logged:
     unknown: int = 0
     """Decisions that are left out because nobody knows how they ended."""
     service: str = ""
+    source: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    """[rows] Row of the table that each came from; empty where there was none."""
 
     def __post_init__(self) -> None:
         n, k = len(self.chosen), len(self.targets)
@@ -90,7 +92,7 @@ class Logged:
         return replace(
             self, chosen=self.chosen[which], propensity=self.propensity[which], allowed=self.allowed[which], context=self.context[which],
             rewards={name: reward[which] for name, reward in self.rewards.items()}, folds=self.folds[which], blocks=self.blocks[which],
-            versions=self.versions[which],
+            versions=self.versions[which], source=self.source[which] if len(self.source) else self.source,
         )  # fmt: skip
 
     def without(self, which: Flags, reason: str) -> Logged:

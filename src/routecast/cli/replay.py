@@ -12,6 +12,7 @@ from routecast.cli.bounds import BOUND, range_of
 from routecast.cli.kafka import File, Json, Plain
 from routecast.cli.progress import Progress, moment
 from routecast.cli.render import complain, form, show, show_json, show_rows
+from routecast.cli.replay_compare import compare
 from routecast.cli.replay_play import Asked, play, print_all
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ def replay(
     lines: Annotated[Path | None, typer.Option(help="Write the same to this file, as line protocol.")] = None,
     print_events: Annotated[bool, typer.Option("--print", help="Print the events, a line of JSON each.")] = False,
     run: Annotated[str | None, typer.Option(help="Tag `run` of what is stored; the name of the file by default.")] = None,
+    policies: Annotated[
+        list[str] | None, typer.Option("--policy", help="Compare what these policies would have chosen by the recorded snapshots; give it several times.")
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Whose decisions --policy is about; may be left out where there is only one.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.001, help="Recorded seconds a second; as fast as possible by default.")] = None,
     begin: Annotated[str | None, typer.Option("--from", metavar=BOUND, help="Only events that were appended from then on.")] = None,
     end: Annotated[str | None, typer.Option("--to", metavar=BOUND, help="Only events that were appended before.")] = None,
@@ -35,18 +40,21 @@ def replay(
     json: Json = False,
     plain: Plain = False,
 ) -> None:
-    """Fold a recording again and say what was in it; prove that the published snapshots follow from it; or play it to where others look."""
+    """Fold a recording again and say what was in it; prove that the published snapshots follow from it; compare policies; or play it elsewhere."""
     within = range_of(begin, end)
-    if sum((verify, influx, lines is not None, print_events)) > 1:
-        raise typer.BadParameter("give one of --verify, --influx, --lines, --print")
+    if sum((verify, influx, lines is not None, print_events, bool(policies))) > 1:
+        raise typer.BadParameter("give one of --verify, --influx, --lines, --print, --policy")
     if influx or lines is not None:
         play(Asked(file, within, lines, run or file.stem, speed, checkpoint, config), json=json)
         return
     if print_events:
         print_all(file, within, speed)
         return
-    if verify and (begin or end):
-        raise typer.BadParameter("--verify takes the whole recording, not --from and --to")
+    if (verify or policies) and (begin or end):
+        raise typer.BadParameter("--verify and --policy take the whole recording, not --from and --to")
+    if policies:
+        compare(file, policies, service, json=json, plain=plain)
+        return
     report = _replayed(file, within, verify=verify)
     if report.verified is not None:
         for term, reason in report.verified.unverified.items():
