@@ -8,22 +8,38 @@ from msgspec.structs import replace
 
 from routecast.analytics.pane import Pane
 from routecast.analytics.tally import settle
-from routecast.models.rows import CHUNK_TARGETS, PaneRow, TargetTotals, TotalsRow
+from routecast.models.rows import CHUNK_TARGETS, PaneRow, TargetPane, TargetTotals, TotalsRow
 
 
 class PaneChunk:
     """One pane of a chunk: a row."""
 
-    __slots__ = ("dirty", "fence", "targets")
+    __slots__ = ("_resting", "dirty", "fence", "targets")
 
     def __init__(self, fence: int = -1) -> None:
         self.fence = fence
-        self.targets: dict[str, Pane] = {}
-        self.dirty = True
+        self.targets: dict[str, Pane | TargetPane] = {}
+        """A target that rests is its row: an eighth of the objects, for ten minutes."""
+        self.dirty, self._resting = True, False
+
+    def open(self, target: str) -> Pane:
+        """The pane of a target, to be changed."""
+        known = self.targets.get(target)
+        if isinstance(known, Pane):
+            return known
+        self._resting = False
+        self.targets[target] = pane = Pane(target) if known is None else Pane.restored(known)
+        return pane
+
+    def rest(self) -> None:
+        """Keep the rows alone, where all of them are written."""
+        if not self.dirty and not self._resting:
+            self._resting = True
+            self.targets = {target: row_of(pane) for target, pane in self.targets.items()}
 
     def settle(self) -> None:
         """Add up the durations that wait."""
-        settle(tally for pane in self.targets.values() for tally in pane.tallies)
+        settle(tally for pane in self.targets.values() if isinstance(pane, Pane) for tally in pane.tallies)
 
 
 class Chunk:
@@ -47,7 +63,7 @@ class Chunk:
     def restore_pane(self, row: PaneRow) -> None:
         """Begin with this pane as its row tells it."""
         pane_chunk = self.panes[row.pane_ms] = PaneChunk(row.fence)
-        pane_chunk.targets = {target.target: Pane.restored(target) for target in row.targets}
+        pane_chunk.targets = {target.target: target for target in row.targets}
         pane_chunk.dirty = False
 
     @property
@@ -68,10 +84,7 @@ class Chunk:
         if offset <= pane_chunk.fence:
             return None
         pane_chunk.dirty = True
-        pane = pane_chunk.targets.get(target)
-        if pane is None:
-            pane = pane_chunk.targets[target] = Pane(target)
-        return pane
+        return pane_chunk.open(target)
 
     def open_totals(self, target: str, offset: int) -> TargetTotals | None:
         """The totals of a target, to be changed by this offset; None where their row already holds that."""
@@ -86,10 +99,16 @@ class Chunk:
         if offset <= self.fence:
             return
         for target, pane in pane_chunk.targets.items():
-            lost = pane.open
+            lost = row_of(pane).open
             if lost:
                 self.targets[target].lost += lost
                 self.dirty = True
+
+    def rest(self, before_ms: int) -> None:
+        """Keep the rows alone of panes that start before this: little is still to come for them."""
+        for pane_ms, pane_chunk in self.panes.items():
+            if pane_ms < before_ms:
+                pane_chunk.rest()
 
     def settle(self) -> None:
         """Add up the durations that wait."""
@@ -102,12 +121,17 @@ class Chunk:
         pane_chunk = self.panes[pane_ms]
         pane_chunk.fence, pane_chunk.dirty = max(pane_chunk.fence, offset), False
         pane_chunk.settle()
-        return PaneRow(partition, pane_ms, self.number, pane_chunk.fence, [pane.row() for pane in pane_chunk.targets.values()])
+        return PaneRow(partition, pane_ms, self.number, pane_chunk.fence, [row_of(pane) for pane in pane_chunk.targets.values()])
 
     def totals_row(self, partition: int, offset: int, watermark_ms: float) -> TotalsRow:
         """The totals to be written, up to this offset."""
         self.fence, self.dirty = max(self.fence, offset), False
         return TotalsRow(partition, self.number, self.fence, watermark_ms, list(self.targets.values()))
+
+
+def row_of(pane: Pane | TargetPane) -> TargetPane:
+    """A target of a pane as it is written."""
+    return pane.row() if isinstance(pane, Pane) else pane
 
 
 def chunk_of(chunks: list[Chunk], number: int) -> Chunk:

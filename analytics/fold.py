@@ -143,6 +143,8 @@ class PartitionFold:
         self._turn_ms = pane_ms + PANE_MS
         self._gone_ms = pane_ms - PANE_MS - KEPT_MS
         self._close_places()
+        for chunk in self._chunks:
+            chunk.rest(pane_ms - PANE_MS)
 
     def _close_places(self) -> None:
         for place in self._places.values():

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from routecast.analytics.experiments.arm_sums import merged
-from routecast.analytics.totals import add_totals
+from routecast.analytics.totals import added
 from routecast.models.errors import DecodeError
 from routecast.models.rows import PANE_MS, SLOT_MS, ArmTotals, PaneRow, Slot, TargetPane, TargetTotals, TotalsRow, decode_row
 
@@ -45,6 +45,10 @@ class Merge:
         self.panes: dict[int, dict[PaneKey, PaneRow]] = {}
         self.totals: dict[PaneKey, TotalsRow] = {}
         self._buffered: dict[int, dict[bytes, PaneRow | TotalsRow]] = {}
+        self._parts: dict[str, dict[PaneKey, TargetTotals]] = {}
+        self._together: dict[str, TargetTotals] = {}
+        self._stale: set[str] = set()
+        """Targets whose totals have to be added up anew."""
         self._news: dict[tuple[str, int], list[int]] = {}
         self._expired_ms = -math.inf
 
@@ -90,6 +94,7 @@ class Merge:
             old_totals = self.totals.get(key)
             if old_totals is None or row.fence >= old_totals.fence:
                 self.totals[key] = row
+                self._note_totals(key, row, old_totals)
             return
         if row.pane_ms + PANE_MS <= self._expired_ms:
             return
@@ -100,15 +105,28 @@ class Merge:
             chunks[key] = row
 
     def _note(self, row: PaneRow, old: PaneRow | None) -> None:
-        before = {pane.target: {slot.slot: slot for slot in pane.slots} for pane in old.targets} if old else {}
+        before = {pane.target: pane.slots for pane in old.targets} if old else {}
         for pane in row.targets:
-            known = before.get(pane.target, {})
+            slots = before.get(pane.target, ())
+            if slots == pane.slots:
+                continue
+            known = {slot.slot: slot for slot in slots}
             for slot in pane.slots:
-                difference = _difference(slot, known.get(slot.slot))
+                same = known.get(slot.slot)
+                difference = () if slot == same else _difference(slot, same)
                 if any(difference):
                     news = self._news.setdefault((pane.target, row.pane_ms + slot.slot * SLOT_MS), [0] * _FIGURES)
                     for i, value in enumerate(difference):
                         news[i] += value
+
+    def _note_totals(self, key: PaneKey, row: TotalsRow, old: TotalsRow | None) -> None:
+        now, before = {totals.target: totals for totals in row.targets}, {totals.target: totals for totals in old.targets} if old else {}
+        for target in before.keys() - now.keys():
+            del self._parts[target][key]
+        for target, totals in now.items():
+            self._parts.setdefault(target, {})[key] = totals
+        self._stale |= before.keys() ^ now.keys()
+        self._stale |= {target for target, totals in now.items() if totals != before.get(target)}
 
     def take_news(self) -> list[SlotNews]:
         """What is new since the last call, by target and time; the order of rows and partitions leaves no trace."""
@@ -142,12 +160,14 @@ class Merge:
 
     def target_totals(self) -> dict[str, TargetTotals]:
         """Eternal sums of every target, all partitions together, by name."""
-        merged: dict[str, TargetTotals] = {}
-        for key in sorted(self.totals):
-            for totals in self.totals[key].targets:
-                known = merged.get(totals.target)
-                merged[totals.target] = totals if known is None else add_totals(known, totals)
-        return dict(sorted(merged.items()))
+        stale, self._stale = self._stale, set()
+        for target in stale:
+            parts = self._parts[target]
+            if parts:
+                self._together[target] = added([parts[key] for key in sorted(parts)])
+            else:
+                self._together.pop(target, None)
+        return {target: self._together[target] for target in sorted(self._together)}
 
     def arms(self) -> dict[str, ArmTotals]:
         """Eternal sums of the arms of experiments, all partitions together, by label."""

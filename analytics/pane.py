@@ -50,13 +50,14 @@ class Pane:
         pane.duration, pane.ttft, pane.tpot = TallyPane(row.duration), TallyPane(row.ttft), TallyPane(row.tpot)
         for slot in row.slots:
             pane.slots[slot.slot] = replace(slot)
+        pane._row = row
         return pane
 
     def row(self) -> TargetPane:
         """The pane as it is written; built anew only after a change."""
         if self._row is None:
             tallies = [tally.row() for tally in self.tallies]
-            slots = [replace(slot) for slot in self.slots if slot is not None]
+            slots = tuple([replace(slot) for slot in self.slots if slot is not None])
             in_order: tuple[Any, ...] = (self.target, *_outcomes(self), *tallies, *_figures(self), slots, *_late(self))
             self._row = TargetPane(*in_order)
         return self._row
@@ -65,11 +66,6 @@ class Pane:
     def tallies(self) -> tuple[TallyPane, TallyPane, TallyPane]:
         """Its durations."""
         return self.duration, self.ttft, self.tpot
-
-    @property
-    def open(self) -> int:
-        """Requests that started here and have not ended."""
-        return sum(slot.started - slot.ended for slot in self.slots if slot is not None)
 
     def started(self, index: int, *, first: bool) -> None:
         """Count a start in the half-second of this index, 0..19."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from routecast.analytics.changes.changes import Changes
 from routecast.analytics.checkpoint import State, Stateful, restore, state_of
-from routecast.analytics.digits import six_digits as _r
+from routecast.analytics.digits import all_six_digits, six_digits
 from routecast.analytics.fleet.capacity_fit import CapacityFit, Fit, LatencyGroups
 from routecast.analytics.fleet.cost import Estimates, Weights, expected_cost
 from routecast.analytics.fleet.fleet_health import FleetHealth
@@ -40,6 +40,7 @@ from routecast.models.errors import DecodeError
 from routecast.models.experiments import Experiment
 from routecast.models.rows import SLOT_MS, TargetTotals
 from routecast.models.snapshot import MAX_TARGETS, RoutingSnapshot, TargetScore
+from routecast.models.snapshot import State as Health
 
 Floats = NDArray[np.float64]
 
@@ -166,8 +167,8 @@ class ServiceAnalyst:
 
     def urgent(self, at_ms: float, totals: Mapping[str, TargetTotals]) -> bool:
         """Whether something happened since the last tick that should be published at once: a surge, or a target that fails."""
-        broken = [difference(totals.get(t.id), self._totals.get(t.id)).broken for t in self._targets]
         known = [totals.get(t.id, _NO_TOTALS) for t in self._targets]
+        broken = [now.broken - self._totals.get(now.target, _NO_TOTALS).broken for now in known]
         return self._surging(at_ms) or self._health.urgent(self._at_ms, at_ms, broken) or self._refusals.urgent(at_ms, known)
 
     def _surging(self, at_ms: float) -> bool:
@@ -225,12 +226,10 @@ class ServiceAnalyst:
         service_s = self._service_time.estimate(fit, variance, self._adaptive.learning_rate, model_numbers([t.model for t in self._targets]))
         prior_weight = self._adaptive.prior_weight
         estimates = Estimates(
-            time_s=service_s,
-            success=self._steady.success(prior_weight),
-            fail_s=self._steady.fail_s(service_s),
+            time_s=service_s, success=self._steady.success(prior_weight), fail_s=self._steady.fail_s(service_s),
             quality=self._steady.quality(np.array([t.quality_prior for t in self._targets]), prior_weight),
             usd=self._price.usd(self._targets, self._tokens.input, self._tokens.output, prior_weight),
-        )
+        )  # fmt: skip
         cost_s = expected_cost(estimates, self.score_weights, self._money.seconds_per_usd(float(np.median(service_s))))
         known = [self._totals.get(t.id, _NO_TOTALS) for t in self._targets]
         limits, new_here = limits_per_s(self._targets, known, self._tokens.input + self._tokens.output), newcomers(known, prior_weight)
@@ -251,32 +250,34 @@ class ServiceAnalyst:
     def _publish(self, tick: Tick, plan: Plan, quantiles: Mapping[str, Quantiles]) -> RoutingSnapshot:
         e = plan.estimates
         reference = float(np.median(e.time_s))
-        weights = self.score_weights
-        scores = performance_score(e.time_s, e.success, e.quality, reference, weights)
+        scores = performance_score(e.time_s, e.success, e.quality, reference, self.score_weights)
         long, minute = (self._score_of(horizon, plan, reference) for horizon in (self._history, self._minute))
-        spread = self._service_time.spread(plan.variance, self._adaptive.learning_rate)
-        load = current_load(plan.in_flight_mean, plan.fit.capacity)
-        ramp, states = self._health.ramp(tick.at_ms), self._health.states(tick.at_ms)
-        shown = to_publish(self._targets, plan.newcomer, quantiles)
+        figures = {
+            "ramp": self._health.ramp(tick.at_ms), "time_s": e.time_s, "service_s": plan.service_s, "capacity": plan.fit.capacity, "share": plan.share,
+            "in_flight_mean": plan.in_flight_mean, "cost_s": plan.cost_s, "success": e.success, "fail_s": e.fail_s, "quality": e.quality,
+            "quality_n": self._steady.evidence.quality_n, "usd": e.usd, "headroom": plan.headroom, "score": scores,
+            "load": current_load(plan.in_flight_mean, plan.fit.capacity), "history": long, "real_time": minute,
+            "spread": self._service_time.spread(plan.variance, self._adaptive.learning_rate), "n": self._steady.n,
+        }  # fmt: skip
+        names = (*figures, "in_flight", "oldest_open_ms")
+        rows = zip(*map(all_six_digits, figures.values()), plan.in_flight.tolist(), plan.oldest_open_ms.tolist(), strict=True)
+        states, shown = self._health.states(tick.at_ms), to_publish(self._targets, plan.newcomer, quantiles)
         targets = tuple(
-            TargetScore(
-                id=target.id, state="drained" if target.id in self.drained else self._refusals.state(i, states[i]), ramp=_r(ramp[i]),
-                time_s=_r(e.time_s[i]), service_s=_r(plan.service_s[i]),
-                capacity=_r(plan.fit.capacity[i]), share=self._steady_share(target.id, _r(plan.share[i])), in_flight=float(plan.in_flight[i]),
-                in_flight_mean=_r(plan.in_flight_mean[i]), oldest_open_ms=float(plan.oldest_open_ms[i]), cost_s=_r(plan.cost_s[i]),
-                success=_r(e.success[i]), fail_s=_r(e.fail_s[i]), quality=_r(e.quality[i]), quality_n=_r(self._steady.evidence.quality_n[i]),
-                usd=_r(e.usd[i]), headroom=_r(plan.headroom[i]),
-                weight=self.weights.get(target.id, target.weight), score=_r(scores[i]), load=_r(load[i]), history=_r(long[i]),
-                real_time=_r(minute[i]), spread=_r(spread[i]), n=_r(self._steady.n[i]),
-                ttft_ms=shown[i].ttft_ms, tpot_ms=shown[i].tpot_ms, newcomer=plan.newcomer[i],
-                regions_ms={region: _r(ms) for region, ms in self._regions.offsets_ms(i, self._adaptive.prior_weight).items()},
-            )
-            for i, target in enumerate(self._targets)
+            self._score(i, dict(zip(names, row, strict=True)), states[i], shown[i], newcomer=plan.newcomer[i]) for i, row in enumerate(rows)
         )  # fmt: skip
         return RoutingSnapshot(
-            service=self.service, term=tick.term, seq=tick.seq, at_ms=tick.at_ms, period_ms=self._period_ms, rate_per_s=_r(self._arrivals.per_s),
-            routers=tick.routers, t_ref_s=_r(reference), output_tokens=_r(self._tokens.output), input_tokens=_r(self._tokens.input), policy=self.policy,
-            elected=self.elected, experiment=self.experiment, targets=targets,
+            service=self.service, term=tick.term, seq=tick.seq, at_ms=tick.at_ms, period_ms=self._period_ms, routers=tick.routers, policy=self.policy,
+            rate_per_s=six_digits(self._arrivals.per_s), t_ref_s=six_digits(reference), output_tokens=six_digits(self._tokens.output),
+            input_tokens=six_digits(self._tokens.input), elected=self.elected, experiment=self.experiment, targets=targets,
+        )  # fmt: skip
+
+    def _score(self, i: int, figures: dict[str, float], health: Health, shown: Quantiles, *, newcomer: bool) -> TargetScore:
+        target = self._targets[i]
+        figures["share"] = self._steady_share(target.id, figures["share"])
+        return TargetScore(
+            id=target.id, state="drained" if target.id in self.drained else self._refusals.state(i, health),
+            weight=self.weights.get(target.id, target.weight), ttft_ms=shown.ttft_ms, tpot_ms=shown.tpot_ms, newcomer=newcomer,
+            regions_ms={region: six_digits(ms) for region, ms in self._regions.offsets_ms(i, self._adaptive.prior_weight).items()}, **figures,
         )  # fmt: skip
 
     @property
@@ -287,10 +288,8 @@ class ServiceAnalyst:
 
     def _score_of(self, horizon: Horizon, plan: Plan, reference: float) -> Floats:
         e = plan.estimates
-        prior_weight = self._adaptive.prior_weight
-        return performance_score(
-            horizon.time_s(plan.variance, e.time_s), horizon.success(prior_weight), horizon.quality(e.quality, prior_weight), reference, self.score_weights
-        )
+        time_s, weight = horizon.time_s(plan.variance, e.time_s), self._adaptive.prior_weight
+        return performance_score(time_s, horizon.success(weight), horizon.quality(e.quality, weight), reference, self.score_weights)
 
     def _steady_share(self, target: str, share: float) -> float:
         """The share to publish: the last one while the change is below the adaptation threshold."""

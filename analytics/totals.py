@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import add, attrgetter, sub
 from typing import Any
@@ -13,26 +13,36 @@ from routecast.analytics.routing.rate_limits import HOLD_MS, LONGEST_HOLD_MS
 from routecast.models.events import CALLER_FAULTS, Completed, Feedback, Started
 from routecast.models.rows import MOST_REGIONS, RegionTally, TargetTotals
 
-_LABELS = ("target", "provider", "model", "service", "region")
-_SUMS = tuple(name for name in TargetTotals.__struct_fields__ if name not in {*_LABELS, "regions", "refused", "limits"})
+_LABELS = ("provider", "model", "service", "region")
+_labels: Callable[[TargetTotals], tuple[str, ...]] = attrgetter(*_LABELS)
+_SUMS = tuple(name for name in TargetTotals.__struct_fields__ if name not in {"target", *_LABELS, "regions", "refused", "limits"})
 _sums: Callable[[TargetTotals], tuple[int, ...]] = attrgetter(*_SUMS)
 _NOTHING = TargetTotals("")
 
 
-def add_totals(left: TargetTotals, right: TargetTotals) -> TargetTotals:
-    """The sum of two totals of one target; a label that only one knows is kept."""
-    labels = (getattr(left, name) or getattr(right, name) for name in _LABELS)
-    newest = max(left.refused, right.refused), max(left.limits, right.limits)
-    figures: tuple[Any, ...] = (*labels, *map(add, _sums(left), _sums(right)), _regions(left, right, 1), *newest)
+def added(parts: Sequence[TargetTotals]) -> TargetTotals:
+    """The sum of totals of one target, of which there are some; of labels the first that is known."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    labels: tuple[str, ...] = (first.provider, first.model, first.service, first.region)
+    if not all(labels):
+        labels = tuple(next(filter(None, said), "") for said in zip(*map(_labels, parts), strict=True))
+    sums, regions, refused, limits = _sums(first), first.regions, first.refused, first.limits
+    for part in parts[1:]:
+        sums = tuple(map(add, sums, _sums(part)))
+        regions = _regions(regions, part.regions, 1)
+        refused, limits = max(refused, part.refused), max(limits, part.limits)
+    figures: tuple[Any, ...] = (first.target, *labels, *sums, regions, refused, limits)
     return TargetTotals(*figures)
 
 
-def _regions(left: TargetTotals, right: TargetTotals, sign: int) -> list[RegionTally]:
+def _regions(left: Sequence[RegionTally], right: Sequence[RegionTally], sign: int) -> list[RegionTally]:
     """Left ± right, by the name of the region."""
-    if not left.regions and not right.regions:
+    if not left and not right:
         return []
-    sums = {tally.region: (tally.n, tally.sum_ln) for tally in left.regions}
-    for tally in right.regions:
+    sums = {tally.region: (tally.n, tally.sum_ln) for tally in left}
+    for tally in right:
         n, sum_ln = sums.get(tally.region, (0, 0))
         sums[tally.region] = (n + sign * tally.n, sum_ln + sign * tally.sum_ln)
     return [RegionTally(region, *sums[region]) for region in sorted(sums)]
@@ -43,7 +53,8 @@ def difference(now: TargetTotals | None, before: TargetTotals | None) -> TargetT
     if now is None:
         return TargetTotals("")
     before = before or _NOTHING
-    figures: tuple[Any, ...] = (now.target, "", "", "", "", *map(sub, _sums(now), _sums(before)), _regions(now, before, -1), now.refused, now.limits)
+    regions = _regions(now.regions, before.regions, -1)
+    figures: tuple[Any, ...] = (now.target, "", "", "", "", *map(sub, _sums(now), _sums(before)), regions, now.refused, now.limits)
     return TargetTotals(*figures)
 
 

@@ -80,7 +80,8 @@ class TargetPane(msgspec.Struct, array_like=True, gc=False):
     network_us_sum: int
     queue_n: int
     queue_depth_max: int
-    slots: list[Slot]
+    slots: tuple[Slot, ...]
+    """A tuple, as the garbage collector looks at each list for as long as it is kept: these are most of what a leader keeps."""
     late: int = 0
     """Events that came in this pane, too late for their own: starts, ends and feedback."""
     late_quality_n: int = 0
@@ -88,6 +89,11 @@ class TargetPane(msgspec.Struct, array_like=True, gc=False):
     late_quality_sum: int = 0
     late_satisfaction_n: int = 0
     late_satisfaction_sum: int = 0
+
+    @property
+    def open(self) -> int:
+        """Requests that started here and have not ended."""
+        return sum(slot.started - slot.ended for slot in self.slots)
 
 
 class PaneRow(msgspec.Struct, array_like=True, gc=False):

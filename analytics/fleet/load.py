@@ -22,6 +22,8 @@ Ints = NDArray[np.int64]
 
 _AHEAD_MS = 70_000
 _WIDTH = (KEPT_MS + PANE_MS + _AHEAD_MS) // SLOT_MS
+_RECENT = 280
+"""Slots of the last minute and those ahead."""
 _FLOW, _OPEN = range(2)
 
 
@@ -94,8 +96,15 @@ class LoadTracker:
 
         An end that is booked in another slot than its start, because a clock was clamped, closes the oldest that is open.
         """
-        order = np.arange(self._newest - _WIDTH + 1, self._newest + 1)
-        open_ = np.cumsum(self._ring[_OPEN][:, order % _WIDTH], axis=1) > 0
-        closed = np.argmin(open_[:, ::-1], axis=1)
-        ages = np.maximum(0.0, now_ms - order[-closed] * float(SLOT_MS))
-        return np.where(open_[:, -1], ages, 0.0)
+        in_all = self._ring[_OPEN].sum(axis=1)
+        ages, some = np.zeros(len(in_all)), np.flatnonzero(in_all > 0)
+        width = min(_WIDTH, _RECENT)
+        while some.size:  # what is open is seldom old
+            order = np.arange(self._newest - width + 1, self._newest + 1)
+            held = self._ring[_OPEN][np.ix_(some, order % _WIDTH)]
+            open_ = held.cumsum(axis=1) + (in_all[some] - held.sum(axis=1))[:, None] > 0
+            closed = np.argmin(open_[:, ::-1], axis=1)
+            found = (closed > 0) | (width == _WIDTH)
+            ages[some[found]] = np.maximum(0.0, now_ms - order[-closed[found]] * float(SLOT_MS))
+            some, width = some[~found], _WIDTH
+        return ages

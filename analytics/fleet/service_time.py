@@ -91,7 +91,7 @@ class ServiceTime:
         known = n > _LEAST_N
         means = e / np.maximum(n, _LEAST_N)
         middle = float(np.median(means[known])) if known.any() else math.log(_UNKNOWN_S) - variance / 2
-        prior = np.array([_elsewhere(i, models, n, e, middle) for i in range(len(rows))])
+        prior = _elsewhere(models, n, e, middle)
         weight = 1.0 / learning_rate - 1.0
         shrunk = np.where(known, (e + weight * prior) / np.maximum(n + weight, _LEAST_N), prior)
         return np.exp(shrunk + variance / 2)
@@ -113,10 +113,18 @@ def pooled_variance(fit: Fit) -> float:
     return min(_MOST_VARIANCE, max(_LEAST_VARIANCE, float((fit.n * fit.variance).sum()) / total)) if total else _LEAST_VARIANCE
 
 
-def _elsewhere(target: int, models: Ints, n: Floats, e: Floats, otherwise: float) -> float:
-    if models[target] < 0:
-        return otherwise
-    same = models == models[target]
-    same[target] = False
-    evidence = float(n[same].sum())
-    return float(e[same].sum()) / evidence if evidence > _LEAST_N else otherwise
+def _elsewhere(models: Ints, n: Floats, e: Floats, otherwise: float) -> Floats:
+    """Of each target the mean over the others of its model, `otherwise` where there is no evidence."""
+    found = np.full(len(models), otherwise)
+    for model in range(int(models.max(initial=-1)) + 1):
+        same = np.flatnonzero(models == model)
+        evidence, sums = _of_others(n[same]), _of_others(e[same])
+        known = evidence > _LEAST_N
+        found[same[known]] = sums[known] / evidence[known]
+    return found
+
+
+def _of_others(values: Floats) -> Floats:
+    """Of each the sum of all others. The whole less its own would lose what is small beside it."""
+    around = np.pad(values, 1)
+    return np.cumsum(around)[:-2] + np.cumsum(around[::-1])[::-1][2:]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 
 import msgspec
 import pytest
 
 from routecast.analytics.fold import PartitionFold, Record
+from routecast.analytics.pane import Pane
 from routecast.models.events import Completed, Event, Feedback, Outcome, RouterStats, Started, decode_events, encode_events
 from routecast.models.rows import PaneRow, TargetTotals, TotalsRow, decode_row
 
@@ -60,6 +62,19 @@ def closing_of(fold: PartitionFold) -> TotalsRow:
     row = rows_of(fold.flush())[b"totals/0/0"]
     assert isinstance(row, TotalsRow)
     return row
+
+
+def test_past_panes_rest_as_rows_and_what_comes_late_still_counts_there() -> None:
+    """What a fold keeps for ten minutes is rows; a request that takes longer than a pane finds its own again, whenever rows were written."""
+    events = [event for i in range(20) for event in (started(10 * i, f"r-{i}"), started(10 * i + 5, f"s-{i}"), ended(10 * i + 6, 10 * i + 5, f"s-{i}"))]
+    late = [ended(205 + i, 10 * i, f"r-{i}") for i in range(10)]
+    often, seldom = PartitionFold(0), folded(*events, *late)
+    changelog = [record for event in (*events, *late) for record in (folded(event, fold=often), often.flush())[1]]
+    assert {key: row.targets for key, row in rows_of(changelog).items()} == {key: row.targets for key, row in rows_of(seldom.flush()).items()}
+    folded(started(220, "end"), started(240, "end"), fold=often)
+    often.flush()
+    gc.collect()
+    assert 0 < sum(type(thing) is Pane and thing.target == "a" for thing in gc.get_objects()) < 20 + 8  # those of `seldom`, and the newest
 
 
 def test_request_counts_in_the_slot_of_its_start_and_the_pane_of_its_end() -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from routecast.analytics.totals import add_totals, book, difference, judge
+from routecast.analytics.totals import added, book, difference, judge
 from routecast.models.events import Completed, Feedback, Limits, Outcome
 from routecast.models.rows import TargetTotals
 
@@ -59,7 +59,7 @@ def test_feedback_adds_what_it_says() -> None:
 def test_totals_of_partitions_add_up_and_keep_the_labels_someone_knew() -> None:
     """Counts are summed; a provider only one partition heard of is kept."""
     left, right = TargetTotals("a", provider="openai", started=2, ok=1), TargetTotals("a", region="eu", started=3, lost=1)
-    assert add_totals(left, right) == TargetTotals("a", provider="openai", region="eu", started=5, ok=1, lost=1)
+    assert added([left, right]) == TargetTotals("a", provider="openai", region="eu", started=5, ok=1, lost=1)
 
 
 def test_of_limits_the_newest_counts_and_of_refusals_the_one_that_reaches_furthest() -> None:
@@ -71,7 +71,7 @@ def test_of_limits_the_newest_counts_and_of_refusals_the_one_that_reaches_furthe
     two = booked(replace(ended(), at_ms=20.0, limits=new), replace(ended("rate_limited"), at_ms=500.0))
     assert (one.limits, one.refused) == ((10, 60, 1000), (300_010, 300_000))
     assert (two.limits, two.refused) == ((20, 90, 0), (1500, 1000))
-    for both in (add_totals(one, two), add_totals(two, one)):
+    for both in (added([one, two]), added([two, one])):
         assert (both.limits, both.refused) == ((20, 90, 0), (300_010, 300_000))
         assert (difference(both, one).limits, difference(both, one).refused) == (both.limits, both.refused)
 
@@ -80,7 +80,7 @@ def test_of_limits_the_newest_counts_and_of_refusals_the_one_that_reaches_furthe
 def test_what_was_known_and_what_is_new_make_what_is(before: TargetTotals | None) -> None:
     """The difference added to what was known before gives what is known now."""
     now = TargetTotals("a", ok=5, lost=1, cost_micro_usd=9)
-    assert add_totals(before or TargetTotals("a"), difference(now, before)) == now
+    assert added([before or TargetTotals("a"), difference(now, before)]) == now
 
 
 def test_nothing_known_is_nothing_new() -> None:
@@ -104,8 +104,8 @@ def test_times_to_the_first_chunk_are_kept_by_the_callers_region() -> None:
 def test_regions_of_partitions_add_up_and_what_is_new_is_told_by_name() -> None:
     """In any order to the same rows."""
     left, right = booked(_from("eu"), _from("ap")), booked(_from("eu"), _from("us"))
-    both = add_totals(left, right)
-    assert both == add_totals(right, left)
+    both = added([left, right])
+    assert both == added([right, left])
     assert [(tally.region, tally.n) for tally in both.regions] == [("ap", 1), ("eu", 2), ("us", 1)]
     assert [(tally.region, tally.n) for tally in difference(both, left).regions] == [("ap", 0), ("eu", 1), ("us", 1)]
 

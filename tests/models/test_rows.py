@@ -25,7 +25,7 @@ from routecast.models.rows import (
 
 TALLY = Tally(3, 3_000_000, 900_000, 1_100_000, b"\x01\x02")
 NUMBERED: dict[str, Any] = {field.name: i for i, field in enumerate(msgspec.structs.fields(TargetPane), 1)}
-SHAPED: dict[str, Any] = {"target": "a", "duration": TALLY, "ttft": TALLY, "tpot": Tally(), "slots": [Slot(0, 1, 2, 3, 4, 5, 6, 7), Slot(19)]}
+SHAPED: dict[str, Any] = {"target": "a", "duration": TALLY, "ttft": TALLY, "tpot": Tally(), "slots": (Slot(0, 1, 2, 3, 4, 5, 6, 7), Slot(19))}
 PANE = TargetPane(**(NUMBERED | SHAPED))
 PANE_ROW = PaneRow(2, 1_700_000_000_000, 1, 17, [PANE])
 TOTALS_ROW = TotalsRow(
@@ -61,7 +61,7 @@ def test_rows_of_before_there_were_tokens_and_late_figures_are_still_read() -> N
         pane[25:] = [[slot[:8] for slot in pane[25]]]
     read = decode_row(pane_key(2, 1_700_000_000_000, 1), msgspec.msgpack.encode(row))
     assert isinstance(read, PaneRow)
-    assert read.targets[0].slots == [Slot(0, 1, 2, 3, 4, 5, 6, 7), Slot(19)]
+    assert read.targets[0].slots == (Slot(0, 1, 2, 3, 4, 5, 6, 7), Slot(19))
     assert read.targets[0].slots[0].tokens_n == 0
 
 

@@ -112,6 +112,12 @@ def test_age_of_the_oldest_open_request_is_that_of_its_slot() -> None:
     assert tracker.oldest_open_ms(T0 + 20 * SLOT_MS).tolist() == [8500.0, 6000.0, 0.0]
 
 
+def test_what_has_been_open_for_minutes_keeps_its_age() -> None:
+    """Beside targets whose requests are young, and while others of the same target come and go."""
+    tracker = tracker_of([(0, 0, None), (0, 900, None), (1, 995, None), (2, 1, 990), (2, 400, 401)], 1000)
+    assert tracker.oldest_open_ms(T0 + 1000 * SLOT_MS).tolist() == [500_000.0, 2500.0, 0.0]
+
+
 def test_end_that_is_booked_in_another_slot_than_its_start_leaves_nothing_old_open() -> None:
     """An emitter whose clock is clamped starts in one slot and ends in another: nothing is open, so nothing is old."""
     tracker = tracker_of([(0, 12, None)], 20)
