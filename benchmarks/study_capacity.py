@@ -28,7 +28,7 @@ from traces import recorded
 
 from routecast.analytics.capacity.attempts import OK, Attempts
 from routecast.analytics.capacity.capacity import capacity_of
-from routecast.analytics.simulation.arrivals import FIXED_SHARE, FIXED_SIGMA, PER_TOKEN_SIGMA, Requests, lognormal_demand
+from routecast.analytics.simulation.arrivals import FIXED_SHARE, FIXED_SIGMA, PER_TOKEN_SIGMA, Requests, Traffic, lognormal_demand
 from routecast.analytics.simulation.servers import Call, Done, Queueing, Server
 from routecast.analytics.simulation.simulator import EventQueue
 from routecast.analytics.simulation.trial import MakeTarget, run
@@ -39,11 +39,12 @@ Floats = NDArray[np.float64]
 
 TARGETS, ROUTERS = 8, 8
 REQUESTS = 12_000
+LEARNT_FROM = 4_000
+"""Requests at the same load that the routers have met before: what a fleet takes that knows nothing yet is not what it sustains."""
 SEEN_LOAD = 0.65
 """Load at which the events are recorded."""
 AIM = 0.10
 """Largest error aimed at."""
-WARM_UP = 0.05
 LOADS = (0.6, 1.15)
 CLOSE = 0.01
 START_MS = 1_700_000_000_000.0
@@ -54,8 +55,9 @@ class Stage(NamedTuple):
 
     specs: tuple[TargetSpec, ...]
     at_s: Floats
-    """Arrivals at one request a second."""
+    """Arrivals at one request a second; the first `LEARNT_FROM` do not count."""
     tokens: Floats
+    """Of those that count."""
     demand: Floats
     router: NDArray[np.int64]
 
@@ -93,12 +95,19 @@ def stage(law: LawName, trace: str, seed: int) -> Stage:
     medians_s = 0.6 * np.exp(rng.normal(0.55, 0.45, TARGETS))
     slots = np.maximum(3, np.round(np.exp(rng.normal(2.2, 0.6, TARGETS)))).astype(int)
     first = int(rng.integers(0, max(1, len(traffic.offsets_s) - REQUESTS)))
-    at_s, tokens = traffic.offsets_s[first : first + REQUESTS], traffic.output_tokens[first : first + REQUESTS]
+    at_s, tokens = _in_a_circle(traffic, first - LEARNT_FROM, LEARNT_FROM + REQUESTS)
     n = len(at_s)
     fixed, per_token = lognormal_demand(rng, n, FIXED_SIGMA), lognormal_demand(rng, n, PER_TOKEN_SIGMA)
     demand = (FIXED_SHARE * fixed + (1.0 - FIXED_SHARE) * tokens / tokens.mean() * per_token) * LAWS[law].factor(rng, n)
     specs = tuple(TargetSpec("queueing", int(c), float(m)) for c, m in zip(slots, medians_s, strict=True))
-    return Stage(specs, (at_s - at_s[0]) * (n - 1) / (at_s[-1] - at_s[0]), tokens, demand, rng.integers(0, ROUTERS, n))
+    at_s = (at_s - at_s[0]) * (REQUESTS - 1) / (at_s[-1] - at_s[LEARNT_FROM])
+    return Stage(specs, at_s, tokens[LEARNT_FROM:], demand, rng.integers(0, ROUTERS, n))
+
+
+def _in_a_circle(traffic: Traffic, first: int, n: int) -> tuple[Floats, Floats]:
+    """Arrivals, s, and output tokens of `n` requests of a trace whose end is followed by its beginning."""
+    place, gaps_s = np.arange(first, first + n) % len(traffic.offsets_s), np.diff(traffic.offsets_s, prepend=0.0)
+    return np.cumsum(gaps_s[place]), traffic.output_tokens[place]
 
 
 class _Noted:
@@ -148,20 +157,20 @@ def noted(play: Callable[[MakeTarget], object], server: Callable[[EventQueue, Wo
 
 
 def play(law: LawName, staged: Stage, load: float, seed: int) -> Floats:
-    """The calls of whole routers at a load."""
+    """The calls of whole routers at a load, once they have learnt."""
 
     def server(queue: EventQueue, world: World, number: int) -> Server:
         return LAWS[law].server(queue, float(world.targets[number].slots))
 
     fleet = partial(FleetChooser, period_ms=1000.0)
-    return noted(lambda make: run(staged.world(load), fleet, seed=seed, start_ms=START_MS, make=make), server)
+    return noted(lambda make: run(staged.world(load), fleet, seed=seed, start_ms=START_MS, make=make), server)[LEARNT_FROM:]
 
 
 def waits_p95_ms(law: LawName, calls: Floats) -> float:
     """95th percentile of the time beyond what each answer takes alone."""
     alone = np.array([LAWS[law].alone_ms(work_ms) for work_ms in calls[:, 3].tolist()])
     waits = calls[:, 2] - calls[:, 1] - alone
-    return float(np.quantile(waits[int(WARM_UP * len(waits)) :], 0.95))
+    return float(np.quantile(waits, 0.95))
 
 
 def truth_per_min(law: LawName, staged: Stage, seed: int) -> float:
@@ -179,7 +188,7 @@ def attempts_of(calls: Floats, tokens: Floats) -> Attempts:
     n, unknown = len(calls), np.full(len(calls), math.nan)
     names = tuple(f"target-{i}" for i in range(TARGETS))
     first = np.ones(n, np.bool_)
-    return Attempts(names, calls[:, 0].astype(np.int64), calls[:, 1], calls[:, 2] - calls[:, 1], np.full(n, OK), first, unknown, tokens[:n], unknown)
+    return Attempts(names, calls[:, 0].astype(np.int64), calls[:, 1], calls[:, 2] - calls[:, 1], np.full(n, OK), first, unknown, tokens, unknown)
 
 
 def measure(law: LawName, trace: str, seed: int) -> Row:
