@@ -10,8 +10,10 @@ from typing import Final, NamedTuple
 from grafana_queries import Query, Row, asked, everything, queries, substituted
 from live_demonstration import RUN, Played
 
+from routecast.dashboards.points.scores import CODES
 from routecast.demo.demonstration import INCIDENTS, OUTAGE, PARTIAL, SLOWDOWN, STORM, Injected
 from routecast.models.config import Influx
+from routecast.models.snapshot import State
 
 _MINUTE_MS: Final = 60_000
 _AFTER_MS: Final = 90_000
@@ -38,8 +40,8 @@ class Sign(NamedTuple):
         return f"{self.board} · {self.where}" + (" (marks)" if self.kind == "annotation" else "")
 
 
-def _state(*states: str) -> Sign:
-    return Sign("overview", "States", "state-timeline", lambda row, _: row["_value"] in states)
+def _state(state: State) -> Sign:
+    return Sign("overview", "States", "state-timeline", lambda row, _: int(row["_value"]) == CODES[state])
 
 
 def _failures(*kinds: str) -> Sign:

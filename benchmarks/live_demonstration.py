@@ -80,11 +80,12 @@ def play(folder: Path, settings: Influx, token: str, seconds: float, speed: floa
             report = perform(pipeline, 1, duration_s, Time(SystemClock(), time.sleep, speed), routers=8, policy=None, watcher=people.watch)
             truth = asyncio.run(_truth(config.kafka))
             _wait(influx, token, truth.counts, people.begun_ms)
+            ended_ms = time.time() * 1000
             _replayed(folder, file)
         finally:
             people.leave()
             sink.stop()
-    return Played(config, report, truth, people.begun_ms, time.time() * 1000)
+    return Played(config, report, truth, people.begun_ms, ended_ms)
 
 
 def _command(name: str, file: Path, *arguments: str) -> list[str]:

@@ -92,7 +92,7 @@ def judged(found: Sequence[Asked], alone: Sequence[Asked]) -> list[str]:
         beside = "" if rows is None else f"{rows:7,} alone"
         print(f"{one.seconds * 1000:7.0f} ms {one.rows:7,} rows{beside}  {one.query.kind:<15}{one.query.name}{why}")
     slow = [one.query.name for one in (*found, *alone) if one.seconds > MOST_S]
-    empty = [one.query.name for one in found if not one.rows] + [one.query.name for one in alone if not (one.rows or excuse(one.query, raised))]
+    empty = [one.query.name for one in (*found, *alone) if not (one.rows or (alone and excuse(one.query, raised)))]
     print(f"{len(found)} queries; slow: {', '.join(slow) or 'none'}; empty: {', '.join(empty) or 'none'}")
     return slow + empty
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from routecast.dashboards.influx.schema import ALL, PROVIDER_WINDOW, Measurement
-from routecast.dashboards.points.scores import CODES
 
 RANGE: Final = "range(start: v.timeRangeStart, stop: v.timeRangeStop)"
 TARGETS: Final = "r.target =~ /^${target:regex}$/"
@@ -117,12 +116,11 @@ def total(points: str) -> str:
 
 
 def worst_states(points: str) -> str:
-    """The worst state of each point of the panel, by its code: an outage of seconds must still be seen on a day."""
-    return f"""names = [{", ".join(f'"{state}"' for state in CODES)}]
-{points}
+    """The code of the worst state of each point of the panel: an outage of seconds must still be seen on a day. Names in Flux would take a second."""
+    return f"""{points}
   |> aggregateWindow(every: v.windowPeriod, fn: max, createEmpty: false)
-  |> map(fn: (r) => ({{_time: r._time, _value: names[r._value], target: r.target}}))
-  |> group(columns: ["target"])"""
+  |> group(columns: ["target"])
+  |> keep(columns: ["_time", "_value", "target"])"""
 
 
 def newest(points: str, by: str) -> str:

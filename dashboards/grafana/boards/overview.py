@@ -21,7 +21,7 @@ from routecast.dashboards.grafana.boards.flux import (
     windows,
     worst_states,
 )
-from routecast.dashboards.grafana.boards.panels import STATES, rows, series, stat, timeline
+from routecast.dashboards.grafana.boards.panels import STATE_CODES, STATES, rows, series, stat, timeline
 from routecast.dashboards.influx.schema import ALERT, PROVIDER_SCORE, PROVIDER_STATE
 
 
@@ -74,7 +74,12 @@ def _targets() -> Panels:
     state = newest(stored(PROVIDER_STATE, "state", where=TARGETS), "target")
     return [
         timeline(
-            "States", "Worst state of each target, per point of the panel. Routers leave out what is open or drained.", states, label="target", colours=STATES
+            "States",
+            "Worst state of each target, per point of the panel. Routers leave out what is open or drained.",
+            states,
+            label="target",
+            colours=STATES,
+            codes=STATE_CODES,
         ),
         rows(
             "Who is how",

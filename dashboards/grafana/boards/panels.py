@@ -15,11 +15,13 @@ from grafana_foundation_sdk.cog import variants
 from grafana_foundation_sdk.models import common, dashboard, heatmap
 
 from routecast.dashboards.influx.schema import LATENCY_HIST
+from routecast.dashboards.points.scores import CODES
 
 SOURCE: Final = common.DataSourceRef(type_val="influxdb", uid="${datasource}")
 POINTS: Final = 1000
 """Of every panel, whatever its width: all of them take windows of the same length."""
 STATES: Final = {"ok": "green", "degraded": "yellow", "recovering": "blue", "rate_limited": "orange", "open": "red", "drained": "purple", "unknown": "text"}
+STATE_CODES: Final = {str(state): code for state, code in CODES.items()}
 SEVERITIES: Final = {"critical": "red", "high": "orange", "medium": "yellow", "low": "blue", "info": "text"}
 
 _FURTHER: Final = "This target"
@@ -79,10 +81,12 @@ def series(
     return panel.data_links([_to_target("${__field.labels.target}")]) if to_target else panel
 
 
-def timeline(title: str, about: str, query: str, *, label: str, colours: Mapping[str, str], width: int = 24, height: int = 10) -> statetimeline.Panel:
-    """Which of a few texts held when."""
+def timeline(
+    title: str, about: str, query: str, *, label: str, colours: Mapping[str, str], codes: Mapping[str, int] | None = None, width: int = 24, height: int = 10
+) -> statetimeline.Panel:
+    """Which of a few texts held when; the query gives them, or their codes."""
     panel = _common(statetimeline.Panel(), title, about, [query], "none", None).span(width).height(height)
-    panel.display_name("${__field.labels." + label + "}").mappings([_mapped(colours)]).merge_values(True).show_value(common.VisibilityMode.NEVER)
+    panel.display_name("${__field.labels." + label + "}").mappings([_mapped(colours, codes)]).merge_values(True).show_value(common.VisibilityMode.NEVER)
     return panel.tooltip(_tooltip()).legend(_legend()).fill_opacity(80).data_links([_to_target("${__field.labels.target}")])
 
 
@@ -148,8 +152,9 @@ def _steps(marks: Marks) -> making.ThresholdsConfig:
     return making.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def _mapped(colours: Mapping[str, str]) -> dashboard.ValueMap:
-    return dashboard.ValueMap({text: dashboard.ValueMappingResult(text=text, color=colour, index=i) for i, (text, colour) in enumerate(colours.items())})
+def _mapped(colours: Mapping[str, str], codes: Mapping[str, int] | None = None) -> dashboard.ValueMap:
+    keys = {text: text if codes is None else str(codes[text]) for text in colours}
+    return dashboard.ValueMap({keys[text]: dashboard.ValueMappingResult(text=text, color=colour, index=i) for i, (text, colour) in enumerate(colours.items())})
 
 
 def _property(name: str, value: object) -> dashboard.DynamicConfigValue:

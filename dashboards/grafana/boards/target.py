@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from routecast.dashboards.grafana.boards.board import Panels, board, usual
 from routecast.dashboards.grafana.boards.flux import COUNTS, FAILED_SHARE, TARGETS, bars, named, of_sums, over_time, stored, windows, worst_states
-from routecast.dashboards.grafana.boards.panels import STATES, heat_map, rows, series, stat, timeline
+from routecast.dashboards.grafana.boards.panels import STATE_CODES, STATES, heat_map, rows, series, stat, timeline
 from routecast.dashboards.influx.schema import PROVIDER_SCORE, PROVIDER_STATE, TREND
 
 PERCENTILES: Final = {"latency_p50_s": "p50", "latency_p90_s": "p90", "latency_p95_s": "p95", "latency_p99_s": "p99"}
@@ -27,7 +27,7 @@ def _figures() -> Panels:
     state = worst_states(stored(PROVIDER_STATE, "code", where=TARGETS))
     failed = of_sums(windows(*COUNTS, where=TARGETS), FAILED_SHARE)
     return [
-        timeline("State", "Worst state of this target, per point of the panel.", state, label="target", colours=STATES, height=4),
+        timeline("State", "Worst state of this target, per point of the panel.", state, label="target", colours=STATES, codes=STATE_CODES, height=4),
         stat("Score", "Performance score, 1 is best.", _score("score"), "none", decimals=2),
         stat("Planned share", "Of its service's traffic.", _score("share"), "percentunit", decimals=1),
         stat("Cost of a success", "Expected time until a success, price included where it counts.", _score("cost_s"), "s", decimals=2),

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from grafana_queries import Query, Row, queries
 
+from routecast.dashboards.points.scores import CODES
+
 TARGETS = [f"target-{i:02}" for i in range(20)]
 FAILING = "target-03"
 ALL: Mapping[str, str | list[str]] = {
@@ -81,7 +83,7 @@ def test_figures_are_those_that_were_stored(fleet_stored: Any) -> None:
     (success,) = _one(fleet_stored, "overview", "Success")
     assert float(success["_value"]) == pytest.approx(1 - 20 / 620, abs=1e-9)
     states = Counter(row["_value"] for row in _one(fleet_stored, "overview", "States", "timeline") if row["target"] == FAILING)
-    assert set(states) == {"ok", "open"}
+    assert set(states) == {str(CODES["ok"]), str(CODES["open"])}
     (failed,) = _one(fleet_stored, "target", "Failed")
     assert float(failed["_value"]) == pytest.approx(0.4)
     kinds = {row["series"] for row in _one(fleet_stored, "target", "Failures by kind")}
