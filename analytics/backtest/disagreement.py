@@ -11,6 +11,8 @@ _THIN: Final = 2_000
 """Effective decisions below which an estimate from the log is a rough one."""
 _BUSY: Final = 0.85
 """Utilisation from which on requests wait."""
+_NAMED: Final = 3
+"""Targets that a sentence names."""
 
 
 def disagreements(
@@ -43,7 +45,8 @@ def _sentence(it: OffPolicy, answer: PolicyAnswer | None, targets: Sequence[Fitt
 def _load(answer: PolicyAnswer, difference: float, targets: Sequence[FittedTarget], per_s: float, left_out: int) -> str:
     """The log's estimate leaves every queue as it was recorded; the simulation fills and empties them."""
     used = {it.target: answer.shares.get(it.target, 0.0) * per_s * it.alone_ms / 1000.0 / it.slots for it in targets if it.slots}
-    busy = ", ".join(f"{name} at {share:.0%} of what it can do" for name, share in sorted(used.items(), key=lambda item: -item[1]) if share >= _BUSY)
+    full = [f"{name} at {share:.0%} of what it can do" for name, share in sorted(used.items(), key=lambda item: -item[1]) if share >= _BUSY]
+    busy = ", ".join(full[:_NAMED]) + (f", and {len(full) - _NAMED} more above {_BUSY:.0%}" if len(full) > _NAMED else "")
     if difference > 0 and busy:
         return f"load that moves would queue, which the log cannot know: {busy}"
     if difference > 0:

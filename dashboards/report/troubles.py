@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from routecast.dashboards.report.figures import spell_words
-from routecast.dashboards.report.html import h2, p, table, wide
+from routecast.dashboards.report.html import h2, items, p, table, wide
 from routecast.dashboards.report.pictures import states
 from routecast.models.backtest import Backtest
 
@@ -17,11 +17,14 @@ def troubles(report: Backtest) -> list[str]:
 
 
 def _incidents(report: Backtest) -> list[str]:
-    first = report.policies[0]
+    if not report.noticed:
+        return []
     labels = "labelled by hand" if report.labelled else "the troubles above"
-    rows = [(it.target, it.kind, _span(it.from_s, it.until_s), f"{it.attempts:,}", f"{it.bad:,}", it.alert or "none", it.why or "–") for it in report.noticed]
-    heads = ("target", "incident", "from–to, s", "attempts", "failed or slow", "alert", "why none")
-    return [table(heads, rows, f"Incidents ({labels}) under {first.name}: which alert named each")] if rows else []
+    rows = [(it.target, it.kind, _span(it.from_s, it.until_s), f"{it.attempts:,}", f"{it.bad:,}", it.alert or "none") for it in report.noticed]
+    heads = ("target", "incident", "from–to, s", "attempts", "failed or slow", "alert")
+    silent = [f"{it.target}, {_span(it.from_s, it.until_s)} s, has no alert: {it.why}." for it in report.noticed if it.why]
+    found = table(heads, rows, f"Incidents ({labels}) under {report.policies[0].name}, and the alert that named each")
+    return [found, *([items(silent)] if silent else [])]
 
 
 def _alerts(report: Backtest) -> list[str]:

@@ -72,6 +72,14 @@ def test_load_that_would_queue_is_named_with_its_figure() -> None:
     assert text == "b: the simulation says 9.00 s, the log 1.50 s (+500%): load that moves would queue, which the log cannot know: a at 180% of what it can do"
 
 
+def test_of_many_full_targets_three_are_named() -> None:
+    """The fullest; the others are counted."""
+    shares = {"a": 0.3, "c": 0.26, "d": 0.23, "e": 0.21}
+    crowded = answer(9000.0, 0.5).model_copy(update={"shares": shares})
+    (text,) = disagreements([crowded], [said(1500.0)], [fit(name, 1.0) for name in shares], per_s=10.0)
+    assert "a at 300% of what it can do, c at 260% of what it can do, d at 230% of what it can do, and 1 more above 85%" in text
+
+
 def test_queues_that_were_cut_off_are_no_merit_of_the_policy() -> None:
     """Where only the newest requests are played, those before had left queues that the simulation knows nothing of."""
     (text,) = disagreements([answer(900.0, 0.5)], [said(1500.0)], [fit("a", 50.0)], per_s=1.0, left_out=1271)

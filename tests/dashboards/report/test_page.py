@@ -102,8 +102,10 @@ def test_an_incident_without_an_alert_says_why(report: Backtest) -> None:
     silent = Noticed(target="a", kind="failing", from_s=1, until_s=9, attempts=12, bad=3, alert="", why="it lasted 8 s")
     named = silent.model_copy(update={"alert": "error_rate of a, high", "why": ""})
     page = backtest_page(report.model_copy(update={"noticed": (silent, named)}))
-    assert "<td>none</td><td>it lasted 8 s</td>" in page
-    assert "<td>error_rate of a, high</td><td>–</td>" in page
+    assert "<td>none</td>" in page
+    assert "<li>a, 1–9 s, has no alert: it lasted 8 s.</li>" in page
+    assert page.count("has no alert") == 1
+    assert "<td>error_rate of a, high</td>" in page
 
 
 def test_tables_and_charts_are_told_to_who_cannot_see_them(page: str) -> None:
