@@ -85,7 +85,8 @@ def mapping_of(document: object, name: str) -> LogMapping:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise ConfigError(f"{name!r}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}") from None
+        what = "missing" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{name!r}: {where + ': ' if where else ''}{what}; `routecast import --example` prints a mapping") from None
 
 
 EXAMPLE: Final = """\

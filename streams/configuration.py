@@ -45,10 +45,12 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     file = path if path is not None else DEFAULT_FILE
     table = _read(file) if path is not None or file.exists() else {}
     source = str(file)
-    origins = {key: source for key, _ in _leaves(table, "")}
+    origins = {key: source for key, _ in leaves(table, "")}
     for name, value in sorted(environ.items()):
         if name.startswith(PREFIX) and name not in RESERVED:
             _set(table, name, value, origins)
+    if not table and file.exists():
+        raise ConfigError(f"no configuration: {source!r} is empty; write at least one [[target]]; `routecast demo --write-config FILE` writes an example")
     if not table:
         raise ConfigError(
             f"no configuration: {str(DEFAULT_FILE)!r} is not here; give --config FILE or write it, at least one [[target]]; "
@@ -63,7 +65,7 @@ def _read(file: Path) -> Table:
     except FileNotFoundError:
         raise ConfigError(f"{str(file)!r} does not exist: give another --config FILE") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{str(file)!r} cannot be read: {error}") from error
+        raise ConfigError(f"{str(file)!r} cannot be read: {error.strerror if isinstance(error, OSError) else error}; give another --config FILE") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{str(file)!r} is not TOML: {error}") from error
 
@@ -89,13 +91,14 @@ def _scalar(text: str) -> object:
         return text
 
 
-def _leaves(value: object, key: str) -> Iterator[tuple[str, object]]:
+def leaves(value: object, key: str) -> Iterator[tuple[str, object]]:
+    """Dotted keys below this one, and their values."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+            yield from leaves(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list):
         for i, inner in enumerate(value):
-            yield from _leaves(inner, f"{key}[{i}]")
+            yield from leaves(inner, f"{key}[{i}]")
     else:
         yield key, value
 

@@ -16,6 +16,10 @@ _OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 _FORM: Final = re.compile(r"\s*(?:(?P<policy>[^\s:<>=!]+)\s*:)?\s*(?P<metric>\w+)\s*(?P<operator>>=|<=|==|!=|>|<)\s*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)\s*")
 
 
+_HEADS: Final[Mapping[str, str]] = {"failed": "failed_ratio", "refused": "rate_limited_ratio", "cost": "usd_per_request", "regret": "regret_ms"}
+"""As tables call some of them."""
+
+
 class Condition(NamedTuple):
     """One condition; `holds` tells whether the backtest fails."""
 
@@ -37,7 +41,7 @@ def condition(text: str, policies: Sequence[str]) -> Condition:
     found = _FORM.fullmatch(text)
     if found is None:
         raise ConfigError(f"{text!r} is no condition: write METRIC OPERATOR NUMBER, such as 'p95_ms>2000', with one of {' '.join(_OPERATORS)}")
-    metric, policy = found["metric"], found["policy"] or policies[0]
+    metric, policy = _HEADS.get(found["metric"], found["metric"]), found["policy"] or policies[0]
     if metric not in METRICS:
         raise ConfigError(f"{text!r}: there is no metric {metric!r}; there are {', '.join(METRICS)}")
     if policy not in policies:

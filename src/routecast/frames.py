@@ -38,6 +38,7 @@ Bound = datetime | float | Mapping[int, int] | None
 """A time (with a time zone, or epoch milliseconds), or an offset of each partition; None: none."""
 
 _RECORDS = 2000
+_EXACT = 2.0**53
 _SCORED = ("quality", "satisfaction")
 
 
@@ -99,9 +100,18 @@ def write_table(frame: pd.DataFrame, out: Path) -> None:
             return
         if "allowed" in frame:
             frame = frame.assign(allowed=frame["allowed"].map(" ".join, na_action="ignore"))
+        frame = frame.assign(**{name: frame[name].astype("Int64") for name in frame.columns if _whole(frame[name])})
         frame.to_csv(out, index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
     except OSError as error:
-        raise RoutecastError(f"{str(out)!r} cannot be written: {error}") from error
+        raise RoutecastError(f"{str(out)!r} cannot be written: {error.strerror}; give another file, or make room") from error
+
+
+def _whole(cells: pd.Series[Any]) -> bool:
+    """Whether numbers that are floats because some are unknown are counts: `200`, not `200.0`."""
+    if cells.dtype != np.float64:
+        return False
+    known = cells.to_numpy()[~np.isnan(cells.to_numpy())]
+    return bool(np.all(np.abs(known) < _EXACT) and np.all(known == np.rint(known)))
 
 
 def _events(records: Iterator[Placed], columns: EventColumns, tell: Told) -> Iterator[dict[str, Cells]]:

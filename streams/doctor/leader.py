@@ -8,14 +8,17 @@ from contextlib import suppress
 from importlib import metadata
 from typing import Final, NamedTuple
 
+from pydantic import ValidationError
+
 from routecast.models.config import Config
 from routecast.models.errors import DecodeError
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
 from routecast.models.tick import Claim, TickRecord, decode_tick
 from routecast.streams.brokers.reading import PartitionReader, reader
 from routecast.streams.clock import Clock
+from routecast.streams.configuration import leaves
 from routecast.streams.doctor.examination import RIGHT_CLOCK, START, Finding, Skipped, existing, span
-from routecast.streams.topics import SCORES, TICKS
+from routecast.streams.topics import SCORES, STATE, TICKS
 
 SKEW_S: Final = 2.0
 """Clocks that differ by more are worth a word; routers and panes bear more."""
@@ -26,6 +29,8 @@ _PATIENCE_S: Final = 2.0
 """Beyond its period, how long a snapshot is waited for."""
 _LONGEST_PERIOD_S: Final = 6.0
 """Snapshots that come less often are not waited for."""
+_OWN: Final = {"kafka", "influx"}
+_NAMED: Final = 4
 _SAME: Final = "have the same version of routecast everywhere: pip install --upgrade routecast"
 
 
@@ -96,16 +101,37 @@ async def versions(config: Config) -> list[Finding]:
             claim = decode_tick(claims[0].value or b"") if claims else None
         except DecodeError as error:
             return [Finding("failed", f"what the leader writes cannot be read here ({error})", _SAME)]
+        theirs = await _configuration(read, tick.config_version) if tick is not None and tick.config_version != config.version else config
     if tick is None:
         raise Skipped("the leader has said nothing yet")
-    return _differences(config, tick, claim) or [Finding("ok", f"the leader has this configuration, {config.version}, and this version of routecast")]
+    return _differences(config, theirs, tick, claim) or [Finding("ok", f"the leader has this configuration, {config.version}, and this version of routecast")]
 
 
-def _differences(config: Config, tick: Claim | TickRecord, claim: object) -> list[Finding]:
+async def _configuration(read: PartitionReader, version: str) -> Config | None:
+    """That of the leader, which it logged; None where this version of routecast cannot read it."""
+    key = f"config/{version}".encode()
+    value = (await read.newest(STATE, [key]))[0].get(key)
+    try:
+        return None if value is None else Config.model_validate_json(value)
+    except ValidationError:
+        return None
+
+
+def unlike(ours: Config, theirs: Config | None) -> str:
+    """The keys that make decisions differ, empty where none does: how to reach servers is everybody's own matter."""
+    if theirs is None:
+        return "cannot be compared here"
+    here, there = (dict(leaves(config.model_dump(mode="json", exclude=_OWN), "")) for config in (ours, theirs))
+    keys = sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return f"they differ in {', '.join(keys[:_NAMED])}{more}" if keys else ""
+
+
+def _differences(config: Config, theirs: Config | None, tick: Claim | TickRecord, claim: object) -> list[Finding]:
     found: list[Finding] = []
     here = metadata.version("routecast")
-    if tick.config_version != config.version:
-        what = f"the leader runs with configuration {tick.config_version}, this one is {config.version}"
+    if tick.config_version != config.version and (differ := unlike(config, theirs)):
+        what = f"the leader runs with configuration {tick.config_version}, this one is {config.version}: {differ}"
         found.append(Finding("warning", what, "start the workers anew with this file, or give the one they have: --config FILE"))
     there = claim.version if isinstance(claim, Claim) else ""
     if there not in {"", here}:

@@ -104,15 +104,18 @@ class Configured:
         try:
             loaded = load(self._file, self._environ)
         except ConfigError as error:
-            return [Finding("failed", line, _CORRECT, "configuration") for line in str(error).splitlines()]
+            found = [Finding("failed", line, cause="configuration") for line in str(error).splitlines()]
+            return [*found[:-1], found[-1]._replace(fix=_CORRECT)]
         self._config = self._addressed(loaded.config)
-        return [Finding("ok", _said(loaded))]
+        return [Finding("ok", said(loaded))]
 
 
-def _said(loaded: Loaded) -> str:
-    services = sorted(loaded.config.services)
+def said(loaded: Loaded) -> str:
+    """What a configuration that is right holds, in words."""
+    services, targets = sorted(loaded.config.services), len(loaded.config.target)
     place = f"{str(loaded.file)!r}" if loaded.file else "the environment"
-    return f"{len(loaded.config.target)} targets in {len(services)} services ({', '.join(services)}) in {place}, version {loaded.config.version}"
+    counts = f"{targets} target{'s' * (targets != 1)} in {len(services)} service{'s' * (len(services) != 1)}"
+    return f"{counts} ({', '.join(services)}) in {place}, version {loaded.config.version}"
 
 
 async def webhook(config: Config) -> list[Finding]:

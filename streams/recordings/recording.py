@@ -129,7 +129,7 @@ class RecordingWriter:
         except FileExistsError:
             raise ConfigError(f"{str(path)!r} exists: give another file, recordings are not overwritten") from None
         except OSError as error:
-            raise ConfigError(f"{str(path)!r} cannot be made: {error}") from error
+            raise ConfigError(f"{str(path)!r} cannot be made: {error.strerror}") from error
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
 
     def __enter__(self) -> Self:
@@ -163,7 +163,7 @@ class RecordingWriter:
         try:
             self._zip.writestr(_member(name), data, zipfile.ZIP_DEFLATED, _LEVEL)
         except OSError as error:
-            raise RoutecastError(f"{str(self._path)!r} cannot be written ({error}): the recording is not complete, make room and record again") from error
+            raise RoutecastError(f"{str(self._path)!r} cannot be written ({error.strerror}): the recording is not complete, make room and record again") from error
 
     def close(self) -> Manifest:
         """Write what waits, the manifest and the seal; what the file holds. A second call changes nothing."""
@@ -199,7 +199,7 @@ class Recording:
         except FileNotFoundError:
             raise ConfigError(f"{str(path)!r} does not exist: give the file that `routecast record` wrote") from None
         except OSError as error:
-            raise ConfigError(f"{str(path)!r} cannot be read: {error}") from error
+            raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror}; give the file that `routecast record` wrote") from error
         except _UNREADABLE as error:
             raise DecodeError(_not_a_recording(path)) from error
         try:

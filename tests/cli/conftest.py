@@ -1,17 +1,19 @@
-"""The command line as its users meet it: another process."""
+"""The command line as its users meet it: another process, or this one where there is much to try."""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from routecast.cli.app import run as command_line_of_app
 from routecast.models.config import Config
 from routecast.models.insights import Alert, AlertEvidence, Subject, encode_insight
 from routecast.streams.brokers.admin import create_topics
@@ -45,6 +47,27 @@ def routecast(command_line: Callable[..., list[str]], environ: dict[str, str]) -
         return subprocess.run(command_line(*arguments), input=said, capture_output=True, text=True, env=environ, timeout=60, check=False)
 
     return run
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Callable[..., Ran]]:
+    """Runs a command to its end in this process and a folder of its own: what a table of many commands can afford."""
+    loggers = [logging.getLogger(name) for name in ("aiokafka", "asyncio")]
+    before = [(logger.propagate, list(logger.handlers)) for logger in loggers]
+    for name in [name for name in os.environ if name.startswith("ROUTECAST_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["routecast", *arguments])
+        capsys.readouterr()
+        code = command_line_of_app()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    yield run
+    for logger, (propagate, handlers) in zip(loggers, before, strict=True):
+        logger.propagate, logger.handlers = propagate, handlers
 
 
 @pytest.fixture

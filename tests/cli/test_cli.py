@@ -95,7 +95,7 @@ def test_route_explain_reads_a_snapshot(tmp_path: Path) -> None:
 
 def test_route_explain_without_any_target_left_exits_with_1() -> None:
     """The error says why each target was left out."""
-    shown = _run("route", "explain", "--config", EXAMPLE, "--service", "embeddings", "--excluded", "self-hosted")
+    shown = _run("route", "explain", "--offline", "--config", EXAMPLE, "--service", "embeddings", "--excluded", "self-hosted")
     assert shown.returncode == 1
     assert "'local-embeddings': excluded by the caller" in shown.stderr
 
@@ -103,7 +103,7 @@ def test_route_explain_without_any_target_left_exits_with_1() -> None:
 @pytest.mark.parametrize("form", [(), ("--plain",), ("--json",)])
 def test_route_explain_prints_every_form(form: tuple[str, ...]) -> None:
     """Table, tabs and JSON, with nothing on stderr."""
-    shown = _run("route", "explain", "--config", EXAMPLE, "--service", "chat", *form)
+    shown = _run("route", "explain", "--offline", "--config", EXAMPLE, "--service", "chat", *form)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "propensity" in shown.stdout
 

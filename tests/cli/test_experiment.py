@@ -94,7 +94,7 @@ def test_counts_of_an_experiment_are_the_truth_though_the_leader_is_killed(
         (["--arm", "a", "--arm", "b:polcy=greedy"], "'polcy=greedy' is none of policy=NAME"),
         (["--arm", "a", "--arm", "b:policy=greedy", "--for", "60d"], "it must end after its start, within 28 days"),
         (["--arm", "a", "--arm", "b:policy=greedy", "--guard", "speed=1"], "give one of errors, latency, slow, cost"),
-        (["--arm", "a", "--arm", "b:policy=greedy", "--service", "chatt"], "no service 'chatt': the configuration has chat, mail"),
+        (["--arm", "a", "--arm", "b:policy=greedy", "--service", "chatt"], "no service 'chatt'; did you mean 'chat'?"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(

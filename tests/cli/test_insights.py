@@ -87,7 +87,7 @@ def test_a_part_of_it_as_text_or_json(routecast: Command, say: Command, make_ale
     ]  # fmt: skip
     found = json.loads(routecast("insights", "--json", "--service", "mail", "--kind", "trend,alert").stdout)
     assert (found["alerts"], len(found["trends"]), found["capacity"]) == ([], 2, [])
-    assert routecast("insights", "--service", "mial").stderr == "routecast: no service 'mial': the configuration has chat, mail\n"
+    assert routecast("insights", "--service", "mial").stderr == "routecast: no service 'mial'; did you mean 'mail'?\n"
     wrong = routecast("insights", "--kind", "weather")
     assert (wrong.returncode, wrong.stderr) == (2, "routecast: no kind 'weather': there are alert, change, trend, recommendation, capacity, experiment\n")
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from routecast.cli.policy import reason
 from routecast.models.config import Config
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
+from routecast.models.targets import PolicyLine
 from routecast.streams.brokers.admin import create_topics
 from routecast.streams.brokers.reading import decoded, reader
 from routecast.streams.clock import FixedClock
@@ -73,14 +75,22 @@ def test_a_policy_is_switched_shown_and_reset(
     assert [line["set_by"] for line in json.loads(routecast("policy", "show", "--json").stdout)["services"]] == ["configuration"] * 2
 
 
+def test_auto_says_why_it_says_nothing() -> None:
+    """Until a leader has looked at evidence; the evidence itself afterwards."""
+    line = PolicyLine(service="chat", policy="auto", set_by="operator", follows="performance", why="")
+    assert reason(line).startswith("no evidence looked at yet: a leader does every `intervals.election_ms`")
+    assert reason(line.model_copy(update={"why": "weighted is 5 % faster"})) == "weighted is 5 % faster"
+    assert reason(line.model_copy(update={"policy": "random"})) == ""
+
+
 def test_a_policy_or_service_that_does_not_exist_is_refused(routecast: Command, config: Config, run: Run) -> None:
     """Exit code 2, and no word is written."""
     run(create_topics(config.kafka))
     said = routecast("policy", "set", "best")
     choices = "performance, weighted, least_connections, round_robin, greedy, random, learned, auto"
-    assert (said.returncode, said.stdout, said.stderr) == (2, "", f"routecast: no policy 'best': choose one of {choices}\n")
+    assert (said.returncode, said.stdout, said.stderr) == (2, "", f"routecast: no policy 'best'; there are {choices}\n")
     said = routecast("policy", "reset", "--service", "chatt")
-    assert (said.returncode, said.stdout, said.stderr) == (2, "", "routecast: no service 'chatt': the configuration has chat, mail\n")
+    assert (said.returncode, said.stdout, said.stderr) == (2, "", "routecast: no service 'chatt'; did you mean 'chat'?\n")
 
 
 def test_auto_says_what_it_means(routecast: Command) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -88,6 +90,13 @@ def run() -> int:
     except RoutecastError as error:
         complain(str(error))
         return next((code for kind, code in _CODES if isinstance(error, kind)), FAILURE)
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except OSError as error:
+        about = f"{error.filename!r}: " if error.filename else ""
+        complain(f"{about}{(error.strerror or str(error)).lower()}; give another file, or see who may read and write it")
+        return CONFIGURATION if error.filename else FAILURE
     except KeyboardInterrupt:
         complain("interrupted")
         return FAILURE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from routecast.cli.kafka import Json, Plain
+from routecast.cli.names import missing
 from routecast.cli.progress import Progress
 from routecast.cli.render import complain, form, show_json
 
@@ -100,7 +101,7 @@ def _names(asked: list[str] | tuple[str, ...]) -> dict[str, Path | None]:
         if not name or (given and not path) or ":" in name:
             raise typer.BadParameter(f"--policy {text!r}: write a policy, or NAME=FILE.toml")
         if not given and name not in get_args(Policy):
-            raise typer.BadParameter(f"--policy {text!r}: there is no such policy; choose among {', '.join(get_args(Policy))}, or write NAME=FILE.toml")
+            raise typer.BadParameter(f"{missing('policy', name, get_args(Policy))}, or write NAME=FILE.toml")
         if name in names:
             raise typer.BadParameter(f"--policy {name!r} is named twice: give each its own name, as in b=FILE.toml")
         names[name] = Path(path) if given else None

@@ -23,10 +23,9 @@ Plain = Annotated[bool, typer.Option("--plain", help="Print text with tabs.")]
 def check(config: File = None) -> None:
     """Say whether the configuration is right; exit code 3 with every error where it is not."""
     from routecast.streams.configuration import load  # noqa: PLC0415 - pydantic is slow to import
+    from routecast.streams.doctor.machine import said  # noqa: PLC0415
 
-    loaded = load(config, os.environ)
-    services = sorted(loaded.config.services)
-    show(f"ok: {len(loaded.config.target)} targets in {len(services)} services ({', '.join(services)}), version {loaded.config.version}")
+    show(f"ok: {said(load(config, os.environ))}")
 
 
 @app.command("show")

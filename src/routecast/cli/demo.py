@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from routecast.cli.demo_live import ROUTERS, SPEED, WORKERS, Play, play
+from routecast.cli.names import require
 from routecast.cli.render import complain, form, show_json
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 USAGE = 2
 _KAFKA = "On Kafka"
+_SHORTEST_S, _LONGEST_S = 60, 3600
 
 Policies = Annotated[list[str] | None, typer.Option(help="Policy to compare, repeatable; all by default. The first one is shown at work. On Kafka: one.")]
 Where = Annotated[
@@ -49,7 +51,7 @@ def demo(
     *,
     policy: Policies = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
-    duration: Annotated[float, typer.Option(min=60, max=3600, help="Virtual seconds of traffic.")] = 420.0,
+    duration: Annotated[float, typer.Option(help="Virtual seconds of traffic, 60 to 3600.")] = 420.0,
     out: Annotated[Path | None, typer.Option(help="Also write the report as JSON to this file.")] = None,
     record: Record = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -74,8 +76,9 @@ def demo(
         return
     if kafka is None and (needless := [name for name, value in live.items() if value is not None]):
         _misused(f"{', '.join(needless)}: only together with --kafka")
-    if unknown := sorted(set(policy or ()) - set(POLICIES)):
-        _misused(f"no policy {', '.join(unknown)}; there are {', '.join(POLICIES)}")
+    require("policy", policy or (), POLICIES)
+    if not _SHORTEST_S <= duration <= _LONGEST_S:
+        _misused(f"--duration {duration:g}: the demonstration has its troubles within {_SHORTEST_S} to {_LONGEST_S} s")
     policies = tuple(dict.fromkeys(policy or ()))
     if record is not None:
         if len(policies) > 1:

@@ -9,6 +9,7 @@ import typer
 
 from routecast.cli.durations import seconds_of
 from routecast.cli.kafka import READ_S, File, Json, Plain, Url, ask, configured
+from routecast.cli.names import missing
 from routecast.cli.render import complain, form, show, show_json, show_rows
 from routecast.cli.targets import USAGE, Wait, heard, look, warn_of_silence
 
@@ -160,7 +161,7 @@ def _service(loaded: Config, named: str | None) -> str:
     if named is None and len(services) == 1:
         return services[0]
     if named not in services:
-        complain(f"{f'no service {named!r}' if named else 'which service'}: the configuration has {', '.join(services)}")
+        complain(missing("service", named, services) if named else f"which service? The configuration has {', '.join(services)}: give --service")
         raise typer.Exit(USAGE)
     return named
 
@@ -184,7 +185,7 @@ def _refuse(loaded: Config, made: Experiment, running: Experiment | None) -> Non
     targets = {target.id for target in loaded.targets_of(made.service)}
     unknown = sorted({target for arm in made.arms for target in arm.weights} - targets)
     if unknown:
-        complain(f"no target {unknown[0]!r} in service {made.service!r}: it has {', '.join(sorted(targets))}")
+        complain(missing(f"target of service {made.service!r}", unknown[0], sorted(targets)))
     elif running is not None:
         complain(f"{running.name!r} runs on service {made.service!r}: `routecast experiment stop {running.name}` first")
     elif not made.shadow and all((arm.policy, arm.weights) == (made.arms[0].policy, made.arms[0].weights) for arm in made.arms):

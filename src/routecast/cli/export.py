@@ -36,7 +36,7 @@ def export(
     chosen: list[Table] = [name for name, wanted in asked if wanted]
     if len(chosen) != 1:
         raise typer.BadParameter("give one of --events, --decisions, --windows")
-    frame = _table(file, chosen[0], begin, end, out)
+    frame = _table(file, chosen[0], begin, end, out, json=json)
     told = Exported(file=str(file), table=chosen[0], out=str(out), rows=len(frame), columns=tuple(frame.columns), bytes=out.stat().st_size)
     if json:
         show_json(told)
@@ -44,7 +44,7 @@ def export(
         show(f"{told.rows:,} rows of {len(told.columns)} columns in {str(out)!r}, {told.bytes / 1e6:.1f} MB")
 
 
-def _table(file: Path, name: Table, begin: str | None, end: str | None, out: Path) -> pd.DataFrame:
+def _table(file: Path, name: Table, begin: str | None, end: str | None, out: Path, *, json: bool) -> pd.DataFrame:
     from routecast.models.errors import ConfigError  # noqa: PLC0415
 
     if out.suffix not in {".parquet", ".csv"}:
@@ -56,7 +56,7 @@ def _table(file: Path, name: Table, begin: str | None, end: str | None, out: Pat
     except ImportError as error:
         raise ConfigError("tables need pandas and pyarrow: pip install 'routecast[analytics]'") from error
     load = {"events": frames.load_events, "decisions": frames.load_decisions, "windows": frames.load_windows}[name]
-    with Progress("reading") as progress:
+    with Progress("reading", json=json) as progress:
         frame = load(file, begin=bound_of(begin), end=bound_of(end), tell=progress.tell)
     frames.write_table(frame, out)
     return frame

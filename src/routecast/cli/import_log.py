@@ -13,6 +13,8 @@ from routecast.cli.kafka import Json
 from routecast.cli.progress import Progress, moment
 from routecast.cli.render import complain, form, show, show_json, show_rows
 
+USAGE = 2
+
 if TYPE_CHECKING:
     from routecast.models.data import Imported
     from routecast.models.mapping import LogMapping
@@ -34,20 +36,23 @@ def import_log(
         print(EXAMPLE, end="")
         return
     if log is None or mapping is None or out is None:
-        raise typer.BadParameter("give LOG, --mapping and --out; --example prints a mapping")
-    found = _imported(log, mapping, out, config)
+        lacking = [name for name, given in (("LOG", log), ("--mapping FILE", mapping), ("--out FILE", out)) if given is None]
+        missing = f"{' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
+        complain(f"{missing}: `routecast import LOG --mapping FILE --out FILE`; --example prints a mapping")
+        raise typer.Exit(USAGE)
+    found = _imported(log, mapping, out, config, json=json)
     if json:
         show_json(found)
     else:
         _print(found)
 
 
-def _imported(log: Path, mapping: Path, out: Path, config: Path | None) -> Imported:
+def _imported(log: Path, mapping: Path, out: Path, config: Path | None, *, json: bool) -> Imported:
     from routecast.streams.configuration import load_config  # noqa: PLC0415 - pydantic is slow to import
     from routecast.streams.recordings.importing import Import  # noqa: PLC0415
 
     given = load_config(config, os.environ) if config is not None else None
-    with Progress("importing") as progress:
+    with Progress("importing", json=json) as progress:
         return Import(log, _mapping(mapping), config=given, tell=progress.tell).run(out)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from routecast.cli.insights_screen import SECTIONS, plain_rows, print_overview
 from routecast.cli.kafka import READ_S, File, Json, Plain, Url, ask, configured
+from routecast.cli.names import missing
 from routecast.cli.render import complain, show_json, show_rows
 from routecast.cli.targets import USAGE, warn_of_silence
 
@@ -67,7 +68,7 @@ def _overview(loaded: Config, found: Said, now_ms: float, service: str | None, k
     from routecast.models.overview import Overview  # noqa: PLC0415
 
     if service is not None and service not in loaded.services:
-        complain(f"no service {service!r}: the configuration has {', '.join(sorted(loaded.services))}")
+        complain(missing("service", service, sorted(loaded.services)))
         raise typer.Exit(USAGE)
     holds = standing(found.insights, found.as_of_ms, service=service, analysis_ms=loaded.intervals.analysis_ms)
     return Overview(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routecast.cli.kafka import File, Json, Plain, Url, ask
+from routecast.cli.names import missing, require
 from routecast.cli.render import Form, complain, form, show, show_json, show_rows
 from routecast.cli.targets import USAGE, Wait, heard, look, warn_of_silence
 
@@ -32,7 +33,7 @@ def show_policies(*, config: File = None, kafka: Url = None, json: Json = False,
     if json:
         show_json(found)
     else:
-        rows = [(line.service, _followed(line), line.set_by, line.why) for line in found.services]
+        rows = [(line.service, _followed(line), line.set_by, reason(line)) for line in found.services]
         show_rows(("service", "policy", "set by", "why"), rows, form(json=json, plain=plain))
 
 
@@ -52,7 +53,7 @@ def set_policy(
 
     policy = next((known for known in get_args(Policy) if known == name), None)
     if policy is None:
-        complain(f"no policy {name!r}: choose one of {', '.join(get_args(Policy))}")
+        complain(missing("policy", name, get_args(Policy)))
         raise typer.Exit(USAGE)
     _tell(policy, service, wait, config, kafka, chosen=form(json=json, plain=plain))
 
@@ -69,9 +70,7 @@ def _tell(policy: Policy | None, service: str | None, wait_s: float, config: Pat
     from routecast.streams.operators.control import tell  # noqa: PLC0415
 
     loaded, _ = look(config, kafka)
-    if service is not None and service not in loaded.services:
-        complain(f"no service {service!r}: the configuration has {', '.join(sorted(loaded.services))}")
-        raise typer.Exit(USAGE)
+    require("service", () if service is None else (service,), sorted(loaded.services))
     clock = SystemClock()
     said = Control(at_ms=round(clock.now_ms()), action="set_policy", service=service or "", policy=policy)
     word = ask(loaded.kafka, tell(loaded, said, service, wait_s=wait_s, clock=clock), within_s=None)
@@ -86,6 +85,13 @@ def _tell(policy: Policy | None, service: str | None, wait_s: float, config: Pat
 
 def _followed(line: PolicyLine) -> str:
     return line.policy if line.follows == line.policy else f"{line.policy}: {line.follows}"
+
+
+def reason(line: PolicyLine) -> str:
+    """Why it is followed, for people; empty: somebody wants it so."""
+    if line.policy == "auto" and not line.why:
+        return "no evidence looked at yet: a leader does every `intervals.election_ms`, once decisions enough are logged"
+    return line.why
 
 
 def _sentence(word: Word, policy: str | None) -> str:

@@ -1,8 +1,8 @@
-"""How far long work is, on stderr: a line that moves on a terminal, a line of JSON every five seconds elsewhere."""
+"""How far long work is, on stderr: a line that moves on a terminal, a line every five seconds elsewhere, of JSON where the result is."""
 
 from __future__ import annotations
 
-import json
+import json as to_json
 import sys
 import time
 from datetime import UTC, datetime
@@ -18,12 +18,13 @@ class Progress:
     Args:
         doing: what is done, one word.
         events: how many there are; 0 where nobody knows.
+        json: whether JSON was asked for.
     """
 
-    def __init__(self, doing: str, events: int = 0) -> None:
+    def __init__(self, doing: str, events: int = 0, *, json: bool = False) -> None:
         self._doing = doing
         self._all = events
-        self._moves = sys.stderr.isatty()
+        self._moves, self._json = sys.stderr.isatty(), json
         self._began_s = self._told_s = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -39,24 +40,24 @@ class Progress:
             return
         per_s = events / (self._told_s - self._began_s)
         left_s = (self._all - events) / per_s if per_s and self._all > events else None
-        if self._moves:
-            eta = f", {left_s:.0f} s left" if left_s is not None else ""
-            print(f"\r\x1b[K{self._doing}: {events:,} events, up to {moment(at_ms)}, {per_s:,.0f} events/s{eta}", end="", file=sys.stderr, flush=True)
-        else:
-            said = {"doing": self._doing, "events": events, "at_ms": at_ms, "events_per_s": round(per_s), "left_s": left_s and round(left_s)}
-            print(json.dumps({key: value for key, value in said.items() if value is not None}), file=sys.stderr, flush=True)
+        text = f"{events:,} events, up to {moment(at_ms)}, {per_s:,.0f} events/s"
+        self._print(text, left_s, {"events": events, "at_ms": at_ms, "events_per_s": round(per_s)})
 
     def tell_share(self, share: float) -> None:
         """Say how much of work without events is done, 0..1, unless that was said a moment ago."""
         if not self._due():
             return
         left_s = (1.0 - share) / share * (self._told_s - self._began_s) if share > 0 else None
+        self._print(f"{share:.0%}", left_s, {"share": round(share, 2)})
+
+    def _print(self, text: str, left_s: float | None, said: dict[str, float]) -> None:
+        line = f"{self._doing}: {text}" + (f", {left_s:.0f} s left" if left_s is not None else "")
         if self._moves:
-            eta = f", {left_s:.0f} s left" if left_s is not None else ""
-            print(f"\r\x1b[K{self._doing}: {share:.0%}{eta}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        elif self._json:
+            print(to_json.dumps({"doing": self._doing} | said | ({} if left_s is None else {"left_s": round(left_s)})), file=sys.stderr, flush=True)
         else:
-            said = {"doing": self._doing, "share": round(share, 2)} | ({} if left_s is None else {"left_s": round(left_s)})
-            print(json.dumps(said), file=sys.stderr, flush=True)
+            print(f"routecast: {line}", file=sys.stderr, flush=True)
 
     def _due(self) -> bool:
         now_s = time.monotonic()

@@ -49,11 +49,11 @@ def record(
     """Record events, ticks, operators' words, checkpoints and configurations until Ctrl-C; the file is complete whenever it is stopped."""
     loaded = configured(config, kafka)
     if begin in get_args(Begin) and end is None:
-        work = _record(loaded.kafka, out, cast("Begin", begin), 0.0 if until_end else seconds)
+        work = _record(loaded.kafka, out, cast("Begin", begin), 0.0 if until_end else seconds, json=json)
     elif begin in {"newest", "oldest"} or seconds is not None or until_end:
         raise typer.BadParameter("--to and a time or offsets in --from take a stretch of what is on the log: not with newest, oldest, --for or --until-end")
     else:
-        work = _record_range(loaded.kafka, out, range_of(None if begin == "beginning" else begin, end))
+        work = _record_range(loaded.kafka, out, range_of(None if begin == "beginning" else begin, end), json=json)
     manifest = ask(loaded.kafka, work, within_s=None)
     if json:
         show_json(manifest)
@@ -61,14 +61,14 @@ def record(
         _print(manifest, out, plain=plain)
 
 
-async def _record_range(settings: Kafka, out: Path, within: Range) -> Manifest:
+async def _record_range(settings: Kafka, out: Path, within: Range, *, json: bool) -> Manifest:
     from routecast.streams.brokers.reading import reader  # noqa: PLC0415
     from routecast.streams.recordings.range_recorder import record_range  # noqa: PLC0415 - slow to import
     from routecast.streams.recordings.recording import RecordingWriter  # noqa: PLC0415
 
     async with reader(settings) as read:
         await _check(read, settings)
-        with RecordingWriter(out, settings.prefix) as writer, Progress("recording") as progress:
+        with RecordingWriter(out, settings.prefix) as writer, Progress("recording", json=json) as progress:
             await record_range(read, writer, within, progress.tell)
     return writer.close()
 
@@ -81,14 +81,14 @@ async def _check(read: PartitionReader, settings: Kafka) -> None:
         raise CheckFailed(f"there is no topic {settings.prefix + EVENTS!r} at {settings.bootstrap}: check kafka.prefix, or `routecast topics create`")
 
 
-async def _record(settings: Kafka, out: Path, begin: Begin, limit_s: float | None) -> Manifest:
+async def _record(settings: Kafka, out: Path, begin: Begin, limit_s: float | None, *, json: bool) -> Manifest:
     from routecast.streams.brokers.reading import reader  # noqa: PLC0415 - slow to import
     from routecast.streams.recordings.recorder import Recorder  # noqa: PLC0415
     from routecast.streams.recordings.recording import RecordingWriter  # noqa: PLC0415
 
     async with reader(settings) as read:
         await _check(read, settings)
-        with RecordingWriter(out, settings.prefix) as writer, Progress("recording") as progress:
+        with RecordingWriter(out, settings.prefix) as writer, Progress("recording", json=json) as progress:
             recorder = Recorder(read, writer, begin)
             telling = asyncio.create_task(_tell(recorder, progress))
             await recorder.begin()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from routecast.cli.render import form, show, show_json, show_rows
+from routecast.cli.kafka import File, Json, Plain, Url
+from routecast.cli.names import USAGE, require
+from routecast.cli.render import complain, form, show, show_json, show_rows
+from routecast.cli.route_sources import live, of_file, recorded
 
 if TYPE_CHECKING:
+    from routecast.cli.route_sources import Seen
     from routecast.models.decision import Explanation
     from routecast.models.requirements import Requirements
 
@@ -25,9 +28,13 @@ def root() -> None:
 
 @app.command()
 def explain(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="What `routecast record` wrote; without it, what runs now.")] = None,
     *,
-    config: Annotated[Path | None, typer.Option("--config", help="The configuration; ./routecast.toml by default.")] = None,
-    snapshot: Annotated[Path | None, typer.Option(help="A routing snapshot as JSON; without one the configuration alone counts.")] = None,
+    config: File = None,
+    kafka: Url = None,
+    at: Annotated[float | None, typer.Option(min=0, help="Of FILE: so many seconds after its beginning; its end by default.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no broker: what the configuration alone says.")] = False,
+    snapshot: Annotated[Path | None, typer.Option(help="By a routing snapshot as JSON instead.")] = None,
     demo: Annotated[float | None, typer.Option(min=5, max=420, help="Explain a decision of the demonstration at this virtual second instead.")] = None,
     service: Annotated[str | None, typer.Option(help="The service; may be left out where there is only one.")] = None,
     max_response_time_ms: Annotated[float | None, typer.Option(help="Whole answer within this time, ms.")] = None,
@@ -40,10 +47,19 @@ def explain(
     max_cost_usd: Annotated[float | None, typer.Option(help="Most an average answer may cost, USD.")] = None,
     tried: Annotated[list[str] | None, typer.Option(help="Target that has failed already, repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    plain: Annotated[bool, typer.Option("--plain", help="Print text with tabs.")] = False,
+    json: Json = False,
+    plain: Plain = False,
 ) -> None:
-    """Explain a decision: the target, factors and score, why the others were not chosen, and what would change it."""
+    """Explain a decision: the target, factors and score, why the others were not chosen, and what would change it.
+
+    By the newest snapshot on the brokers of the configuration, with what is drained, open or limited now; of a recording, by the one published last.
+    """
+    if sum((file is not None, kafka is not None, offline, snapshot is not None, demo is not None)) > 1:
+        complain("FILE, --kafka, --offline, --snapshot and --demo: give one of them")
+        raise typer.Exit(USAGE)
+    if at is not None and file is None:
+        complain("--at: of a recording; for the demonstration, --demo SECONDS")
+        raise typer.Exit(USAGE)
     asked = _requirements(
         max_response_time_ms=max_response_time_ms, quality_threshold=quality, reliability=reliability, preferred=tuple(preferred or ()),
         excluded=tuple(excluded or ()), region=region, urgency=urgency, max_cost_usd=max_cost_usd,
@@ -53,7 +69,13 @@ def explain(
 
         found = explain_at(seed, 420.0, demo, asked).decision
     else:
-        found = _decide(config, snapshot, service, asked, tuple(tried or ()), seed)
+        if file is not None:
+            seen = recorded(file, config, at, service)
+        elif snapshot is not None:
+            seen = of_file(snapshot, config, service)
+        else:
+            seen = live(config, kafka, service, offline=offline)
+        found = _decide(seen, asked, tuple(tried or ()), seed)
     if json:
         show_json(found)
     else:
@@ -72,27 +94,18 @@ def _requirements(**asked: object) -> Requirements:
         raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
 
 
-def _decide(config: Path | None, snapshot: Path | None, service: str | None, asked: Requirements, tried: tuple[str, ...], seed: int) -> Explanation:
-    from routecast.models.errors import ConfigError  # noqa: PLC0415 - slow to import
-    from routecast.models.snapshot import decode_snapshot  # noqa: PLC0415
-    from routecast.streams.clock import FixedClock, SystemClock  # noqa: PLC0415
-    from routecast.streams.configuration import load_config  # noqa: PLC0415
-    from routecast.streams.emitter import Emitter  # noqa: PLC0415
+def _decide(seen: Seen, asked: Requirements, tried: tuple[str, ...], seed: int) -> Explanation:
+    from routecast.streams.emitter import Emitter  # noqa: PLC0415 - slow to import
     from routecast.streams.router import Router  # noqa: PLC0415
 
-    loaded = load_config(config, os.environ)
-    if snapshot is not None and not snapshot.exists():
-        raise ConfigError(f"{str(snapshot)!r} does not exist: give a file with one routing snapshot")
-    taken = decode_snapshot(snapshot.read_bytes()) if snapshot is not None else None
-    services = sorted(loaded.services)
-    name = service or (taken.service if taken else services[0] if len(services) == 1 else "")
-    if not name:
-        raise ConfigError(f"which service? The configuration has {', '.join(services)}: give --service")
-    clock = FixedClock(taken.at_ms) if taken else SystemClock()
+    targets = seen.config.targets_of(seen.service)
+    ids = [target.id for target in targets]
+    require("target", tried, ids)
+    require("target or provider", (*asked.preferred, *asked.excluded), [*ids, *dict.fromkeys(target.provider for target in targets)])
     luck = random.Random(seed)
-    router = Router(loaded, name, Emitter(clock, luck), clock, luck)
-    if taken is not None:
-        router.apply(taken)
+    router = Router(seen.config, seen.service, Emitter(seen.clock, luck), seen.clock, luck)
+    if seen.snapshot is not None:
+        router.apply(seen.snapshot)
     return router.choose(asked, tried=tried).explain()
 
 
