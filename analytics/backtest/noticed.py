@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.alerts.counts import WINDOWS
 from routecast.analytics.alerts.judge import mean_bounds
 from routecast.analytics.alerts.rules import DAY_MS, HOUR_MS, MINUTE_MS, Rule, Rules
 from routecast.analytics.backtest.incidents import AFTERMATH_MS, KINDS, explains
@@ -45,24 +46,27 @@ def noticed(played: Played, alerts: Sequence[Alert], incidents: Sequence[Inciden
     """
     own = rules.get(played.scene.service, rules[""])
     within_ms = next(rule.target for rule in own if rule.unit == "ms")
-    return tuple(_noticed(_calls(played, incident.target, within_ms), alerts, incident, played.scene.requests.start_ms, own) for incident in incidents)
+    return tuple(_noticed(_calls(played, incident.target, within_ms), alerts, incident, own) for incident in incidents)
 
 
-def _noticed(calls: _Calls, alerts: Sequence[Alert], incident: Incident, start_ms: float, rules: Rules) -> Noticed:
-    from_ms, until_ms = incident.from_ms - start_ms, incident.until_ms - start_ms
-    met = (calls.ended_ms >= from_ms) & (calls.ended_ms < until_ms + AFTERMATH_MS)
+def _noticed(calls: _Calls, alerts: Sequence[Alert], incident: Incident, rules: Rules) -> Noticed:
+    from_s, until_s = ((ms - calls.start_ms) / 1000.0 for ms in (incident.from_ms, incident.until_ms))
+    met = (calls.ended_ms >= incident.from_ms) & (calls.ended_ms < incident.until_ms + AFTERMATH_MS)
     named = min((alert for alert in alerts if explains(incident, alert)), key=lambda alert: alert.started_ms, default=None)
     return Noticed(
-        target=incident.target, kind=incident.kind, from_s=from_ms / 1000.0, until_s=until_ms / 1000.0, attempts=int(met.sum()),
+        target=incident.target, kind=incident.kind, from_s=from_s, until_s=until_s, attempts=int(met.sum()),
         bad=int((met & (calls.failed | calls.slow)).sum()), alert=f"{named.kind} of {named.subject.id}, {named.severity}" if named is not None else "",
-        why="" if named is not None else _why(calls, incident, from_ms, until_ms, rules),
+        why="" if named is not None else _why(calls, incident, rules),
     )  # fmt: skip
 
 
 class _Calls(NamedTuple):
     """Calls to one target."""
 
+    start_ms: float
+    """Of the run, epoch ms."""
     ended_ms: Floats
+    """Epoch ms."""
     took_ms: Floats
     failed: Bools
     timed: Bools
@@ -71,8 +75,9 @@ class _Calls(NamedTuple):
     """Of those, what took longer than the objective."""
 
     def of(self, rule: Rule, length_ms: float, at_ms: float) -> tuple[float, float, float]:
-        """(events, bad ones, Σ ms) of the window that ends then, as the rule counts them."""
-        inside = (self.ended_ms >= at_ms - length_ms) & (self.ended_ms < at_ms)
+        """(events, bad ones, Σ ms) of the window that ends then, as the rule counts them; it begins with a full slot."""
+        slot_ms = WINDOWS[int(length_ms)].slot_ms
+        inside = (self.ended_ms >= (at_ms - length_ms) // slot_ms * slot_ms) & (self.ended_ms < at_ms)
         counted, bad = (inside, self.failed) if rule.kind == "error_rate" else (inside & self.timed, self.slow)
         return float(counted.sum()), float((bad & inside).sum()), float(self.took_ms[counted].sum())
 
@@ -80,8 +85,8 @@ class _Calls(NamedTuple):
 def _calls(played: Played, target: str, within_ms: float) -> _Calls:
     mine = played.target == played.scene.names.index(target) if target in played.scene.names else np.zeros(len(played.target), bool)
     ended_ms, took_ms, outcome = played.ended_ms[mine], (played.ended_ms - played.begun_ms)[mine], played.outcome[mine]
-    timed = (outcome == _OK) | (outcome == _TIMEOUT)
-    return _Calls(ended_ms, took_ms, outcome != _OK, timed, (outcome == _TIMEOUT) | (timed & (took_ms > within_ms)))
+    timed, start_ms = (outcome == _OK) | (outcome == _TIMEOUT), played.scene.requests.start_ms
+    return _Calls(start_ms, start_ms + ended_ms, took_ms, outcome != _OK, timed, (outcome == _TIMEOUT) | (timed & (took_ms > within_ms)))
 
 
 class _Near(NamedTuple):
@@ -96,10 +101,11 @@ class _Near(NamedTuple):
     """Of the long window, what is certain: a share, or a mean in ms."""
 
 
-def _why(calls: _Calls, incident: Incident, from_ms: float, until_ms: float, rules: Rules) -> str:
-    lasted = f"it lasted {(until_ms - from_ms) / 1000.0:.0f} s"
-    looks = [at_ms for at_ms in np.arange(_LOOK_MS, until_ms + AFTERMATH_MS + _LOOK_MS, _LOOK_MS).tolist() if at_ms > from_ms]
-    if not any(calls.of(rule, _LOOK_MS, at_ms)[0] for rule in rules[:1] for at_ms in looks):
+def _why(calls: _Calls, incident: Incident, rules: Rules) -> str:
+    from_ms, until_ms = incident.from_ms, incident.until_ms + AFTERMATH_MS
+    lasted = f"it lasted {(incident.until_ms - from_ms) / 1000.0:.0f} s"
+    looks = np.arange((max(from_ms, calls.start_ms) // _LOOK_MS + 1) * _LOOK_MS, until_ms + _LOOK_MS, _LOOK_MS).tolist()
+    if not ((calls.ended_ms >= from_ms) & (calls.ended_ms < until_ms)).any():
         return f"nobody asked the target; {lasted}"
     kind = incident.kind if incident.kind in KINDS else _BRINGS.get(incident.kind)
     wanted = [rule for rule in rules if rule.kind in _SHOWS and kind in {None, rule.kind}]
@@ -107,7 +113,8 @@ def _why(calls: _Calls, incident: Incident, from_ms: float, until_ms: float, rul
     if near is None:
         return f"no rule for {incident.kind} held; {lasted}"
     if near.ratio >= 1.0:
-        return f"{_asked(near.rule)}, and that was so, but not for the two minutes after which somebody is woken; {lasted}"
+        doubt = "but not for the two minutes after which somebody is woken" if near.rule.severity in {"critical", "high"} else "by a hair"
+        return f"{_asked(near.rule)}, and that was so, {doubt}; {lasted}"
     return f"{_asked(near.rule)}; {_seen(near)}; {lasted}"
 
 
@@ -120,8 +127,9 @@ def _nearness(calls: _Calls, rules: Sequence[Rule], at_ms: float) -> Iterator[_N
             value, short, limit = float(mean_bounds(took_ms / n, n, _LEVEL)[0]), short_ms / short_n, rule.threshold
         else:
             # The time before a target's first request counts as time within the objective.
-            full_n, limit = n * max(1.0, rule.long_ms / at_ms), rule.share
-            value, short = float(jeffreys_lower(bad, max(0.0, full_n - bad), _LEVEL)), short_bad / (short_n * max(1.0, rule.short_ms / at_ms))
+            seen_ms, limit = at_ms - calls.start_ms, rule.share
+            full_n = n * max(1.0, rule.long_ms / seen_ms)
+            value, short = float(jeffreys_lower(bad, max(0.0, full_n - bad), _LEVEL)), short_bad / (short_n * max(1.0, rule.short_ms / seen_ms))
             value = value if bad >= _LEAST_BAD else min(value, limit * bad / _LEAST_BAD)
         yield _Near(min(value, short) / limit, rule, n, bad, value)
 
