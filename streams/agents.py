@@ -27,6 +27,7 @@ from routecast.streams.brokers.reading import PartitionReader, reader
 from routecast.streams.clock import Clock
 from routecast.streams.exposition import serving
 from routecast.streams.folding import Folding
+from routecast.streams.garbage import Garbage
 from routecast.streams.leadership.leading import Leading
 from routecast.streams.measures import Measures
 from routecast.streams.memory import Record
@@ -77,7 +78,8 @@ class Worker:
         changelog = self.app.topic(topic_name(settings, PANES), internal=True, **raw)
         self._table = self.app.Table("panes", key_type=bytes, value_type=bytes, changelog_topic=changelog)
         self.folding = Folding(clock, self._write, self._bury)
-        self.leading = Leading(config, clock, self.name, self._still_alive)
+        self._garbage = Garbage(clock)
+        self.leading = Leading(config, clock, self.name, self._still_alive, self._garbage.quiet)
         self._measures = Measures(config, clock, self.folding, self.leading)
         self._buried = 0
         self._seen_s = clock.monotonic_s()
@@ -158,6 +160,7 @@ class Worker:
     async def _recover(self, generation: int) -> None:
         await self.folding.recover(generation, self._opened)
         if generation == self._generation:
+            self._garbage.settle()
             self._set_ready(ready=True)
 
     def _set_ready(self, *, ready: bool) -> None:
@@ -182,6 +185,8 @@ class Worker:
             now_ms = self._clock.now_ms()
             await asyncio.sleep(max(0.0, FLUSH_MS - (now_ms + _BEFORE_TICK_MS) % FLUSH_MS) / 1000.0)
             await self._flush()
+            if self.leading.leader is None:
+                self._garbage.quiet()
 
     async def _flush(self) -> None:
         try:

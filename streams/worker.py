@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import logging.config
+import os
 import signal
 import subprocess
 import time
@@ -18,6 +19,7 @@ from routecast.streams.brokers.access import NOTIFY, check_workers_group
 from routecast.streams.brokers.admin import create_topics
 from routecast.streams.clock import SystemClock
 from routecast.streams.exposition import Address
+from routecast.streams.lifeline import when_alone
 
 _RESTART_S = 1.0
 _STOP_S = 20.0
@@ -71,8 +73,12 @@ def logging_configuration(level: str = "INFO") -> dict[str, Any]:
     }
 
 
-def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None = None, metrics: Address | None = None) -> int:
-    """Be a worker until a signal comes; the exit code. Topics that are missing are made first; `ready_file` exists while it is ready.
+def run_worker(
+    config: Config, *, level: str = "INFO", ready_file: Path | None = None, metrics: Address | None = None, supervised: bool = False
+) -> int:  # fmt: skip
+    """Be a worker until a signal comes, or, where it is `supervised`, its supervisor is gone; the exit code.
+
+    Topics that are missing are made first; `ready_file` exists while it is ready.
 
     Raises ConfigError where Faust is not installed, a webhook has no usable address or `metrics` cannot be served, Unreachable,
     CheckFailed where topics are missing and cannot be made.
@@ -83,6 +89,8 @@ def run_worker(config: Config, *, level: str = "INFO", ready_file: Path | None =
         if error.name not in {"faust", "mode"}:
             raise
         raise ConfigError("a worker needs Faust, which is not installed: pip install 'routecast[streams]'") from None
+    if supervised:
+        when_alone(lambda: os.kill(os.getpid(), signal.SIGTERM))
     listening = metrics.listening() if metrics is not None else None
     settings = logging_configuration(level)
     logging.config.dictConfig(settings)
@@ -116,6 +124,7 @@ def supervise(command: Sequence[str], workers: int, ready_file: Path | None = No
     """Keep so many processes of this command running until a signal comes; then stop them in good order. The exit code.
 
     `ready_file` exists while all of them are ready; each has a file of its own beside it. Metrics of each are on a port of its own, from `first_port` on.
+    They stop in good order too when this process is killed.
     """
     logging.config.dictConfig(logging_configuration())
     stopping = False
@@ -127,23 +136,28 @@ def supervise(command: Sequence[str], workers: int, ready_file: Path | None = No
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, stop)
     files = [ready_file.with_name(f"{ready_file.name}.{i}") for i in range(workers)] if ready_file is not None else []
-    commands = [[*command, *(["--ready-file", str(files[i])] if files else []), *_port(first_port, i)] for i in range(workers)]
+    commands = [[*command, "--supervised", *(["--ready-file", str(files[i])] if files else []), *_port(first_port, i)] for i in range(workers)]
     for file in [*files, ready_file]:
         _mark(file, ready=False)  # a supervisor that was killed leaves them behind
-    running = [subprocess.Popen(command) for command in commands]  # noqa: S603 - this program again
+    running = [_started(command) for command in commands]
     while not stopping:
         for i, process in enumerate(running):
             if process.poll() is not None and not stopping:
                 _log.warning("worker %d ended with %s, starting another", process.pid, process.returncode)
                 _mark(files[i] if files else None, ready=False)
                 time.sleep(_RESTART_S)
-                running[i] = subprocess.Popen(commands[i])  # noqa: S603 - this program again
+                running[i] = _started(commands[i])
         _mark(ready_file, ready=all(file.exists() for file in files))
         time.sleep(_POLL_S)
     _stop(running)
     for file in [*files, ready_file]:
         _mark(file, ready=False)
     return 0
+
+
+def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """This program again, which ends with this process: only we hold the other end of its input."""
+    return subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - this program again
 
 
 def _port(first: int | None, number: int) -> list[str]:

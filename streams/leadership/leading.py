@@ -56,13 +56,14 @@ class Leading:
         clock: time of ticks.
         worker: name in claims.
         alive: called before anything is published; ends the process that stood still for too long.
+        quiet: called after each tick, when nothing is due for a while.
     """
 
-    def __init__(self, config: Config, clock: Clock, worker: str, alive: Callable[[], None]) -> None:
+    def __init__(self, config: Config, clock: Clock, worker: str, alive: Callable[[], None], quiet: Callable[[], None] = lambda: None) -> None:
         self._config = config
         self._clock = clock
         self._worker = worker
-        self._alive = alive
+        self._alive, self._quiet = alive, quiet
         self._task: asyncio.Task[None] | None = None
         self.term = -1
         """Of the current leadership; −1 while it does not lead."""
@@ -173,6 +174,7 @@ class Leading:
                 session.buried = 0
                 next_ms = (math.floor(now_ms / period_ms) + 1) * period_ms
                 fresh = False
+                self._quiet()
                 rest.begin(now_s, self._clock.monotonic_s())
             look_ms = max(look_ms, now_ms + rest.left_s(now_s) * 1000.0)
 

@@ -1,7 +1,7 @@
 """One question to a process of its own, one answer: for what takes seconds and must not stop the loop that asks.
 
-No module of the application is imported there. The process works at low priority, and ends with its caller: it keeps watching its input, which
-closes when the caller is gone, however it went. Beyond its time it ends itself.
+No module of the application is imported there. The process works at low priority, and ends with its caller, however that goes (`streams/lifeline.py`).
+Beyond its time it ends itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Final, NamedTuple
 
 from routecast.models.errors import RoutecastError, Unreachable
+from routecast.streams.lifeline import when_alone
 
 PYTHON: Final = (sys.executable or "python3", "-P", "-m")
 """Runs a module of this installation, whatever lies in the working directory."""
@@ -119,7 +120,12 @@ def answer(longest_s: float, reply: Callable[[bytes], bytes], alone: Callable[[b
     timer.daemon = True
     timer.start()
     question = sys.stdin.buffer.readline()
-    threading.Thread(target=_watch, args=(alone, question), daemon=True).start()
+
+    def end() -> None:
+        alone(question)
+        _end(_ALONE)
+
+    when_alone(end)
     try:
         sys.stdout.buffer.write(reply(question))
         sys.stdout.buffer.flush()
@@ -128,13 +134,6 @@ def answer(longest_s: float, reply: Callable[[bytes], bytes], alone: Callable[[b
         sys.stderr.flush()
         _end(1)
     _end(0)
-
-
-def _watch(alone: Callable[[bytes], object], question: bytes) -> None:
-    """End with the caller."""
-    sys.stdin.buffer.read()
-    alone(question)
-    _end(_ALONE)
 
 
 def _end(code: int) -> None:

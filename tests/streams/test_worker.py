@@ -52,6 +52,18 @@ def test_the_ready_file_exists_while_all_processes_are_ready(start_worker: Start
     assert list(tmp_path.glob("ready*")) == []
 
 
+def test_workers_stop_in_good_order_when_their_supervisor_is_killed(start_worker: Start, config_file: Path, tmp_path: Path, eventually: Eventually) -> None:
+    """Nobody could stop them later: they notice by themselves, and are no longer ready."""
+    ready = tmp_path / "ready"
+    supervisor = start_worker(config_file, "--workers", "2", "--ready-file", str(ready))
+    eventually(ready.exists)
+    workers = psutil.Process(supervisor.process.pid).children()
+    supervisor.process.kill()
+    eventually(lambda: not any(worker.is_running() for worker in workers))
+    assert list(tmp_path.glob("ready.*")) == []
+    assert "Traceback" not in supervisor.said
+
+
 @pytest.mark.usefixtures("broker_tools")
 def test_a_worker_stops_when_told_while_no_broker_answers(start_worker: Start, config_file: Path, tmp_path: Path) -> None:
     """Within 30 s, and it is no longer ready; the next owner rebuilds from the log what could not be written."""

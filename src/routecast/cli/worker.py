@@ -20,6 +20,7 @@ def worker(
     ready_file: Annotated[Path | None, typer.Option(help="A file that exists while all processes are ready, for probes of orchestrators.")] = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True, help="Stop when the other end of the input is closed.")] = False,
     log: Annotated[Literal["INFO", "DEBUG", "WARNING"], typer.Option(help="How much to say on stderr.")] = "INFO",
 ) -> None:
     """Run workers until Ctrl-C or SIGTERM: they fold events into tables, and one of them publishes the snapshots."""
@@ -33,7 +34,7 @@ def worker(
     webhook_url(loaded.alerts)  # one that cannot be used is told once, not by every process that is started again
     addresses = [] if metrics_port is None else [Address(metrics_host, metrics_port + i) for i in range(workers)]
     if workers == 1:
-        raise typer.Exit(run_worker(loaded, level=log, ready_file=ready_file, metrics=addresses[0] if addresses else None))
+        raise typer.Exit(run_worker(loaded, level=log, ready_file=ready_file, metrics=addresses[0] if addresses else None, supervised=supervised))
     for address in addresses:
         address.check()
     options = [*(["--config", str(config)] if config else []), *(["--kafka", kafka] if kafka else []), "--log", log, "--metrics-host", metrics_host]
