@@ -301,7 +301,7 @@ def _events(setup: Setup, eventually: Callable[..., None]) -> None:
     setup.say(_ended("a"), b'[{"type":"request.completed","emitter":"host-7-bad","outcome":"good"}]', _ended("zz", "host-8-fast", 20_000.0))
     events = setup.bad("events", status="warning")
     assert "1 of the last events cannot be read, from emitter 'host-7-bad': " in events[0].detail
-    assert events[1].detail == "the clock of emitter 'host-8-fast' is 20.0 s ahead of that of the brokers"
+    assert re.fullmatch(r"the clock of emitter 'host-8-fast' is (19\.\d|20\.0) s ahead of that of the brokers", events[1].detail)
     eventually(lambda: "outcome" in setup.bad("dead letters", status="warning")[0].detail)
     assert "host-7-bad" in setup.type(events[0].fix)
     assert "outcome" in setup.type(setup.bad("dead letters", status="warning")[0].fix)

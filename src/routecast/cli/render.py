@@ -52,6 +52,9 @@ def show_rows(heads: Sequence[str], rows: Sequence[Sequence[str]], chosen: Form,
     from rich.table import Table  # noqa: PLC0415 - slow to import, and not for --help
 
     table = Table(*heads, title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"  # a name that was cut short cannot be typed
+    table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*row)
     console().print(table)
