@@ -89,7 +89,7 @@ def test_counts_of_an_experiment_are_the_truth_though_the_leader_is_killed(
     [
         (["--arm", "a", "--arm", "b:policy=best"], "no policy 'best': choose one of performance"),
         (["--arm", "a", "--arm", "b"], "all arms are the same"),
-        (["--arm", "a", "--arm", "b:policy=greedy,weight.z=0"], "no target 'z' in service 'chat': it has a, b"),
+        (["--arm", "a", "--arm", "b:policy=greedy,weight.z=0"], "no target 'z'; there are a, b"),
         (["--arm", "a:share=0.7", "--arm", "b:policy=greedy,share=0.7"], "shares of the arms must add up to 1, not 1.4"),
         (["--arm", "a", "--arm", "b:polcy=greedy"], "'polcy=greedy' is none of policy=NAME"),
         (["--arm", "a", "--arm", "b:policy=greedy", "--for", "60d"], "it must end after its start, within 28 days"),

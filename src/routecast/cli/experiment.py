@@ -185,7 +185,7 @@ def _refuse(loaded: Config, made: Experiment, running: Experiment | None) -> Non
     targets = {target.id for target in loaded.targets_of(made.service)}
     unknown = sorted({target for arm in made.arms for target in arm.weights} - targets)
     if unknown:
-        complain(missing(f"target of service {made.service!r}", unknown[0], sorted(targets)))
+        complain(missing("target", unknown[0], sorted(targets)))
     elif running is not None:
         complain(f"{running.name!r} runs on service {made.service!r}: `routecast experiment stop {running.name}` first")
     elif not made.shadow and all((arm.policy, arm.weights) == (made.arms[0].policy, made.arms[0].weights) for arm in made.arms):
