@@ -29,6 +29,7 @@ from routecast.streams.emitter import Emitter
 from routecast.streams.memory import MemoryLog
 from routecast.streams.pipeline import KEPT, News, deliver
 from routecast.streams.recordings.attempts import recorded_config
+from routecast.streams.recordings.decisions import silent
 from routecast.streams.recordings.moments import Moment, own_moments, recorded_moments
 from routecast.streams.recordings.pace import Pace
 from routecast.streams.recordings.ranges import EVERYTHING, Range
@@ -71,14 +72,8 @@ def replay_into(
         raise ConfigError(f"{url!r} is no embedded log: replays go into memory://NAME")
     recording = Recording(Path(file))
     try:
-        replay = Replay(
-            url,
-            recording,
-            config or _recorded(recording, file),
-            Pace(clock or SystemClock(), speed),
-            exact=config is None and within == EVERYTHING,
-            within=within,
-        )
+        known, exact = config or _recorded(recording, file), config is None and within == EVERYTHING
+        replay = Replay(url, recording, known, Pace(clock or SystemClock(), speed), exact=exact, within=within)
         join_as(url, replay)
     except BaseException:
         recording.close()
@@ -109,7 +104,6 @@ class Replay:
         self.log = MemoryLog(self.clock)
         """Recorded records and published ones, the newest thousand of each partition."""
         self._url, self._recording, self._pace = url, recording, pace
-        silent = lambda *_: None  # noqa: E731 - nobody watches the fold
         self._moments = recorded_moments(recording, silent) if exact else own_moments(recording, config, within, silent)
         self._playing, self._members = threading.Lock(), threading.Lock()
         self._heard, self._over = threading.Event(), threading.Event()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -11,6 +11,7 @@ from routecast.models.errors import CheckFailed
 from routecast.models.tick import TickRecord
 from routecast.streams.leadership.leader import Message
 from routecast.streams.memory import Record
+from routecast.streams.recordings.decisions import Told
 from routecast.streams.recordings.ranges import EVERYTHING, Range, in_time
 from routecast.streams.recordings.recording import Recording
 from routecast.streams.recordings.rerun import Rerun, Until, times
@@ -18,7 +19,6 @@ from routecast.streams.recordings.verification import Verification
 from routecast.streams.topics import CONTROL, EVENTS, SCORES, TRIPS, Topic
 
 _SOURCES: Final[tuple[Topic, ...]] = (EVENTS, CONTROL, TRIPS)
-Told = Callable[[int, float], None]
 
 
 class Source(NamedTuple):

@@ -163,7 +163,9 @@ class RecordingWriter:
         try:
             self._zip.writestr(_member(name), data, zipfile.ZIP_DEFLATED, _LEVEL)
         except OSError as error:
-            raise RoutecastError(f"{str(self._path)!r} cannot be written ({error.strerror}): the recording is not complete, make room and record again") from error
+            raise RoutecastError(
+                f"{str(self._path)!r} cannot be written ({error.strerror}): the recording is not complete, make room and record again"
+            ) from error
 
     def close(self) -> Manifest:
         """Write what waits, the manifest and the seal; what the file holds. A second call changes nothing."""
