@@ -26,6 +26,7 @@ import sketch
 import startup
 import study_worlds
 import terminal
+import ticks
 import windows
 
 SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
@@ -38,6 +39,7 @@ SECTIONS: dict[str, Callable[[], list[core.Row]]] = {
     "windows": windows.rows,
     "memory": core.memory,
     "insights": insights.rows,
+    "ticks": ticks.rows,
     "fleet": core.fleet,
     "import": core.importing,
     "startup": startup.rows,
