@@ -97,7 +97,7 @@ def _value(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidenc
 
 def _title(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidence, ...], rate: float) -> str:
     since = f"since {datetime.fromtimestamp(_began(alert, judge) / 1000.0, UTC):%H:%M} UTC"
-    who, said = _who(alert.subject), evidence[0] if alert.calm_ms or not evidence[-1].n else evidence[-1]  # the short window says nothing of what has stopped
+    who, said = _who(alert.subject), evidence[0] if alert.calm_ms or not evidence[-1].bad else evidence[-1]  # the short window says nothing of what has stopped
     share, span = said.bad / said.n if said.n else 0.0, _length(said.window_ms)
     if alert.kind == "error_rate":
         if judge.down()[alert.place]:
