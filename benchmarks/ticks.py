@@ -13,6 +13,7 @@ from functools import partial
 import core
 
 from routecast.analytics.fold import PartitionFold
+from routecast.models.events import Event
 from routecast.streams.clock import SystemClock
 from routecast.streams.garbage import Garbage
 from routecast.streams.leadership.leader import Leader
@@ -25,11 +26,12 @@ _START_MS = int(core.START_MS) // 3_600_000 * 3_600_000
 class _Worker:
     """Folds and a leader in virtual time."""
 
-    def __init__(self, quiet: Callable[[], None]) -> None:
+    def __init__(self, quiet: Callable[[], None], collections: _Collections) -> None:
         self._folds = [PartitionFold(partition) for partition in range(_PARTITIONS)]
         self._leader = Leader(core.configuration(_TARGETS), 1, _START_MS)
-        self._quiet = quiet
-        self.events = 0
+        self._quiet, self._collections = quiet, collections
+        self.events = self.waited = 0
+        """Waited: for so many full collections."""
         self.ms: dict[str, list[float]] = {"fold and flush": [], "take rows": [], "look": [], "tick": []}
 
     def pane(self, number: int) -> None:
@@ -48,7 +50,7 @@ class _Worker:
                 self._timed("tick", partial(self._leader.tick, now_ms))
                 self._quiet()
 
-    def _fold(self, now_ms: float, batch: list[core.Event]) -> None:
+    def _fold(self, now_ms: float, batch: list[Event]) -> None:
         for fold in self._folds:
             fold.apply(fold.offset + 1, now_ms, batch[fold.partition :: _PARTITIONS])
         self._rows = [record for fold in self._folds for record in fold.flush()]
@@ -58,9 +60,10 @@ class _Worker:
             self._leader.take(key, value)
 
     def _timed(self, name: str, work: Callable[[], object]) -> None:
-        began = time.process_time()
+        began, before = time.process_time(), len(self._collections.ms)
         work()
         self.ms[name].append((time.process_time() - began) * 1000)
+        self.waited += len(self._collections.ms) - before
 
 
 class _Collections:
@@ -95,19 +98,22 @@ def rows() -> list[core.Row]:
 
 
 def _measured(label: str, quiet: Callable[[], None]) -> list[core.Row]:
-    worker = _Worker(quiet)
+    collections = _Collections()
+    worker = _Worker(quiet, collections)
     for number in range(_WARM):
         worker.pane(number)
     warm = {name: len(times) for name, times in worker.ms.items()}
-    before, collections = worker.events, _Collections()
+    before, worker.waited = worker.events, 0
+    collections.ms.clear()
     for number in range(_WARM, _PANES):
         worker.pane(number)
     collections.close()
     times = {name: sorted(every[warm[name] :]) for name, every in worker.ms.items()}
     events = worker.events - before
+    full = f"{len(collections.ms)}, most {max(collections.ms, default=0.0):.0f} ms; while work was due: {worker.waited}"
     return [
         core.Row(f"leader's tick, {_TARGETS:,} targets, {_PER_SECOND:,.0f} requests/s, {label}", _spread(times["tick"]), "< 100 ms"),
-        core.Row(f"full garbage collections meanwhile, {label}", f"{len(collections.ms)}, most {max(collections.ms, default=0.0):.0f} ms", ""),
+        core.Row(f"full garbage collections meanwhile, {label}", full, "0 while work is due"),
         *(core.Row(f"  {name}", f"{_spread(every)}; {sum(every) * 1000 / events:.1f} µs an event", "") for name, every in times.items()),
     ]
 
