@@ -140,8 +140,7 @@ class PartitionFold:
     def _turn(self) -> None:
         """The watermark has entered another pane: the oldest are gone."""
         pane_ms = int(self.watermark_ms) // PANE_MS * PANE_MS
-        self._turn_ms = pane_ms + PANE_MS
-        self._gone_ms = pane_ms - PANE_MS - KEPT_MS
+        self._turn_ms, self._gone_ms = pane_ms + PANE_MS, pane_ms - PANE_MS - KEPT_MS
         self._close_places()
         for chunk in self._chunks:
             chunk.rest(pane_ms - PANE_MS)
