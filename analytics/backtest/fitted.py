@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from routecast.analytics.backtest.request_log import RecordedTraffic
 from routecast.analytics.backtest.spells import Spell, bad_spells, inside, slow_spells, told_spells
 from routecast.analytics.capacity.attempts import FAILED, OK, OTHER, REFUSED, TIMEOUT, Attempts
-from routecast.analytics.capacity.pooled import agreed
 from routecast.analytics.capacity.service_law import TargetFit
-from routecast.analytics.capacity.target_fit import fit_target, work_ms
+from routecast.analytics.capacity.target_fit import agreed, fit_target, work_ms
 from routecast.models.config import TargetConfig
 from routecast.models.errors import CheckFailed
 

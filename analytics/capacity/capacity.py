@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from routecast.analytics.capacity.attempts import OK, TIMEOUT, Attempts
 from routecast.analytics.capacity.daily_limit import Used, hours_left
 from routecast.analytics.capacity.erlang_c import sustainable_per_s
-from routecast.analytics.capacity.pooled import agreed
 from routecast.analytics.capacity.replayed import Arrivals, Replayed, arrivals_of, replay
 from routecast.analytics.capacity.scale import LoadTrend, load_trend, scale_hint
 from routecast.analytics.capacity.service_law import TargetFit
 from routecast.analytics.capacity.sustainable import Found, P, Search, Told, found
-from routecast.analytics.capacity.target_fit import LEAST_ANSWERS, fit_target, work_ms
+from routecast.analytics.capacity.target_fit import LEAST_ANSWERS, agreed, fit_target, work_ms
 from routecast.models.capacity import Capacity, ScaleHint, TargetCapacity
 from routecast.models.config import TargetConfig
 
@@ -147,7 +146,7 @@ def _alone_ms(fit: TargetFit, arrivals: Arrivals) -> float:
 def _reason(evidence: Evidence) -> str:
     said: list[str] = []
     if free := [f"{fit.target} was never seen with more than {fit.seen} calls open" for fit in evidence.fits if not fit.bounded]:
-        said.append(f"not known: {', '.join(free)}; from there on its bound is a guess until more load shows it")
+        said.append(f"not known: {', '.join(free)}; up to 1.6 times that is taken for its bound")
     if evidence.unknown:
         said.append(f"{', '.join(evidence.unknown)}: fewer than {LEAST_ANSWERS} answers, counted for nothing")
     return "; ".join(said)

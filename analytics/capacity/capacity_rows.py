@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routecast.analytics.capacity.capacity import LEAST_REQUESTS, REQUESTS, Evidence, estimate_of, refusal
-from routecast.analytics.capacity.pooled import agreed
 from routecast.analytics.capacity.replayed import Arrivals
 from routecast.analytics.capacity.scale import load_trend
 from routecast.analytics.capacity.service_law import Law, TargetFit, Work
 from routecast.analytics.capacity.sustainable import Told
-from routecast.analytics.capacity.target_fit import LEAST_ANSWERS
+from routecast.analytics.capacity.target_fit import LEAST_ANSWERS, usable
 from routecast.models.capacity import Capacity
 from routecast.models.rows import SLOT_MS
 
@@ -81,7 +80,7 @@ def evidence_of_rows(targets: Sequence[TargetRows], rows: ArrivalRows, *, seed: 
         return f"{total} requests in the last {_minutes(rows):.0f} minutes are too few, {LEAST_REQUESTS} are needed"
     unknown = tuple(target.target for target in targets if target.n < LEAST_ANSWERS)
     arrivals = _arrivals(rows, seed)
-    return Evidence(tuple(agreed([_fit(target) for target in known])), arrivals.newest(requests), load_trend(arrivals.at_ms), unknown)
+    return Evidence(tuple(_fit(target) for target in known), arrivals.newest(requests), load_trend(arrivals.at_ms), unknown)
 
 
 def _minutes(rows: ArrivalRows) -> float:
@@ -94,7 +93,7 @@ def _fit(target: TargetRows) -> TargetFit:
     laws = [((math.inf if target.elastic else max(1.0, capacity * factor), 1.0, 0.0), weight) for factor, weight in _NEIGHBOURS]
     seen = max(1, int(capacity))
     return TargetFit(
-        target=target.target, law=Law(*laws[1][0]), work=Work(target.service_s * 1000.0, 0.0, 0.0), spread=spread / spread.mean(),
+        target=target.target, law=usable(Law(*laws[1][0]), math.inf, seen), work=Work(target.service_s * 1000.0, 0.0, 0.0), spread=spread / spread.mean(),
         n=int(target.n), seen=seen, laws=np.array([law for law, _ in laws]), weights=np.array([weight for _, weight in laws]),
         fail_ratio=target.fail_ratio, fail_ms=target.fail_s * 1000.0, requests_per_s=target.requests_per_s,
     )  # fmt: skip

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routecast.analytics.capacity.occupancy import Occupancy
-from routecast.analytics.capacity.service_law import BEYOND, QUEUE, REST, SHARED, Law, kinds
+from routecast.analytics.capacity.service_law import Law
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,16 +35,10 @@ _KNEES, _SLOPES = 8, 10
 _COARSE_CALLS = 700
 _STEPS = (1.8, 1.3)
 _BOUNDS = 8
-_SHARED = 24
-"""Sizes of a shared processor that are tried, at most."""
-_STEP = 0.2
+_STEP, _BEYOND = 0.2, math.log(1.6)
 _ALL = slice(None)
 _ALIKE = 10.0
-"""Bounds whose ln likelihood is lower by more are not looked at closely."""
-_CAUTION = 0.5
-"""What the likelihood counts for: bursts, clocks and odd spreads make calls tell less than independent lognormal ones."""
-_LEAST_LN = 7.0
-"""Laws whose ln likelihood × prior is lower by more are left out."""
+"""Laws whose ln likelihood is lower by more are left out."""
 
 
 class Calls(NamedTuple):
@@ -64,7 +58,7 @@ class Likely(NamedTuple):
     laws: Floats
     """[laws × 3]."""
     ln: Floats
-    """ln of the likelihood × prior of each, up to a constant; the likelihood with caution."""
+    """ln of the likelihood × prior of each, up to a constant."""
 
     @property
     def best(self) -> Law:
@@ -96,7 +90,7 @@ class LawFit:
             best = found.best
             bounds = self._over(_near(best.slots, self.seen), partial(_only, best))
             found = self._over(_thinned(bounds), partial(_around, best, step))
-        return _kept(_merged([found, self._of(math.inf, *_shared(self.seen), _ALL)]))
+        return _kept(found)
 
     def _coarsely(self) -> Likely:
         every = slice(None, None, max(1, len(self._counts) // _COARSE_CALLS))
@@ -155,12 +149,6 @@ def _around(best: Law, width: float, most: float) -> Pairs:
     return _columns(pairs)
 
 
-def _shared(seen: int) -> Pairs:
-    """Processors that are shared by all calls: which of them it is says how the bound of a target that was never full is to be told."""
-    sizes = np.unique(np.round(np.geomspace(1.0, max(1.0, seen - 1.0), _SHARED)))
-    return sizes, 1.0 / sizes
-
-
 def _columns(pairs: list[tuple[float, float]]) -> Pairs:
     knees, slopes = np.array(pairs).T
     return knees, slopes
@@ -192,24 +180,16 @@ def _merged(parts: list[Likely]) -> Likely:
 
 def _kept(likely: Likely) -> Likely:
     laws, index = np.unique(likely.laws, axis=0, return_index=True)
-    ln = _CAUTION * likely.ln[index] + np.log(_prior(laws))
+    ln = likely.ln[index] + _ln_prior(laws)
     ln -= ln.max()
-    kept = ln > -_LEAST_LN
+    kept = ln > -_ALIKE
     return Likely(laws[kept], ln[kept])
 
 
-def _prior(laws: Floats) -> Floats:
-    """Queues, shared processors and the rest are as likely as each other; so is any size of the bound, in the logarithm, up to what was seen and a quarter."""
-    kind, mass = kinds(laws), np.zeros(len(laws))
-    bounds, place = np.unique(laws[:, 0], return_inverse=True)
-    widths = np.append(_widths(bounds[np.isfinite(bounds)]), math.log(BEYOND))
-    for one in (QUEUE, REST):
-        mine = kind == one
-        mass[mine] = (widths[place] / np.maximum(1, np.bincount(place[mine], minlength=len(bounds)))[place])[mine]
-    mass[kind == SHARED] = _widths(laws[kind == SHARED, 1])
-    return mass
-
-
-def _widths(bounds: Floats) -> Floats:
-    """What each of these rising bounds stands for, in the logarithm."""
-    return np.gradient(np.log(bounds)) if len(bounds) > 1 else np.full(len(bounds), _STEP)
+def _ln_prior(laws: Floats) -> Floats:
+    """Any size of the bound is as likely as any other, to 1.6 times what was seen; that nothing slows down as likely as that something does."""
+    bounds, place, laws_of = np.unique(laws[:, 0], return_inverse=True, return_counts=True)
+    ln_bounds = np.log(bounds[np.isfinite(bounds)])
+    widths = np.gradient(ln_bounds) if len(ln_bounds) > 1 else np.full(len(ln_bounds), _STEP)
+    mass: Floats = np.append(widths, [_BEYOND] * (len(bounds) - len(ln_bounds)))[place]
+    return np.log(mass) - np.where(laws[:, 2] > 0, np.log(np.maximum(1, laws_of[place] - 1)), 0.0)

@@ -38,29 +38,6 @@ class Law(NamedTuple):
         return self.slots / self.slowness(self.slots)
 
 
-QUEUE, SHARED, REST = range(3)
-"""Kinds of laws: a queue with slots, or elastic; a processor that all share; anything else."""
-KINDS = 3
-BEYOND = 1.25
-"""Where a target showed no bound, it is anywhere, in the logarithm, from the most that was open to so many times that: in simulations of whole routers, in
-which a target's calls told nothing of its bound, that was at 0.7 to 1.4 times what was open, nine tenths in the median."""
-_ROUNDING = 1e-9
-
-
-def kinds(laws: Floats) -> NDArray[np.int64]:
-    """The kind of each of [laws × 3]."""
-    shared = np.isinf(laws[:, 0]) & (np.abs(laws[:, 1] * laws[:, 2] - 1.0) < _ROUNDING)
-    return np.where(laws[:, 2] == 0, QUEUE, np.where(shared, SHARED, REST))
-
-
-def most_of(laws: Floats) -> Floats:
-    """`Law.most` of each of [laws × 3]."""
-    slots, knee, slope = laws.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        most: Floats = np.where(np.isinf(slots), 1.0 / slope, slots / (1.0 + slope * np.maximum(0.0, slots - knee)))
-    return most
-
-
 class Work(NamedTuple):
     """What an answer takes alone, ms: a fixed part and parts in proportion to the tokens."""
 
@@ -71,9 +48,6 @@ class Work(NamedTuple):
     def of(self, input_tokens: Floats, output_tokens: Floats) -> Floats:
         """Expected time alone of requests with these tokens, ms."""
         return self.fixed_ms + self.per_input_ms * input_tokens + self.per_output_ms * output_tokens
-
-
-_OPEN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +78,12 @@ class TargetFit:
     """Factor on its planned share."""
     capacity: float = math.inf
     """Concurrent calls that are configured; infinite: none are."""
-    unseen: float = 0.0
-    """How likely it is that no call ever met its bound, 0..1: then the laws' bounds are those of its like, or a guess from what it was seen to take."""
 
     @property
     def bounded(self) -> bool:
-        """Whether a bound was seen or configured."""
-        return self.unseen <= _OPEN or self.capacity < math.inf
+        """Whether a bound was seen or configured; else the law's stands for what was seen to be taken at once."""
+        likely = Law(*self.laws[int(np.argmax(self.weights))].tolist())
+        return min(likely.most, self.capacity) < math.inf
 
     def with_law(self, law: Law, *, requests_per_s: float | None) -> TargetFit:
         """The same target under another law and rate limit."""

@@ -9,6 +9,7 @@ which is too little.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -29,6 +30,10 @@ _MOST_CALLS = 4000
 """Newest calls that a fit looks at."""
 _REPORTED = 0.9
 _IRLS = 4
+_CAUTION = 0.5
+"""What the likelihood counts for: bursts, clocks and odd spreads make calls tell less than independent lognormal ones."""
+_BEYOND = 1.6
+"""Where no bound was seen, it is anywhere, in the logarithm, from the most that was open to so many times that."""
 
 
 def fit_target(attempts: Attempts, number: int, config: TargetConfig | None = None) -> TargetFit | None:
@@ -40,9 +45,9 @@ def fit_target(attempts: Attempts, number: int, config: TargetConfig | None = No
     work, likely, relative, seen = _fitted(mine, answered)
     failed = mine.end == FAILED
     capacity = float(config.capacity) if config is not None and config.capacity else math.inf
-    weights = np.exp(likely.ln)
+    weights = np.exp(_CAUTION * likely.ln)
     return TargetFit(
-        target=attempts.names[number], law=within(likely.best, capacity), work=work, spread=np.sort(relative), n=int(answered.sum()), seen=seen,
+        target=attempts.names[number], law=usable(likely.best, capacity, seen), work=work, spread=np.sort(relative), n=int(answered.sum()), seen=seen,
         laws=likely.laws, weights=weights / weights.sum(), fail_ratio=_ratio(failed, (mine.end != OTHER) & (mine.end != REFUSED)),
         fail_ms=float(mine.duration_ms[failed].mean()) if failed.any() else 0.0, requests_per_s=_limit(mine, config), capacity=capacity,
     )  # fmt: skip
@@ -107,6 +112,30 @@ def _regressed(work_ms: Floats, tokens: Floats) -> Work:
     return Work(max(fixed, 1e-3 * float(work_ms.mean())), per_input, per_output)
 
 
+def agreed(fits: Sequence[TargetFit]) -> list[TargetFit]:
+    """The same fits, each told what the others of its service say: whether answers slow down together is seldom a matter of one target.
+
+    Empirical Bayes: the laws with a slope, and those without, get as much prior as they have on average, counted with one target of each kind.
+    """
+    slowing = (1.0 + sum(float(fit.weights[fit.laws[:, 2] > 0].sum()) for fit in fits)) / (2.0 + len(fits))
+    return [_reweighted(fit, np.where(fit.laws[:, 2] > 0, slowing, 1.0 - slowing)) for fit in fits]
+
+
+def _reweighted(fit: TargetFit, factors: Floats) -> TargetFit:
+    weights = fit.weights * factors
+    likely = Law(*fit.laws[int(np.argmax(weights))].tolist())
+    return replace(fit, weights=weights / weights.sum(), law=usable(likely, fit.capacity, fit.seen))
+
+
+def usable(law: Law, capacity: float, seen: int, beyond: float = 0.5) -> Law:
+    """The law within a configured capacity and with a bound: where it has none near what was seen, one between `seen` and 1.6 times that.
+
+    `beyond`, 0..1, says where in the logarithm.
+    """
+    law, most = law._replace(slots=min(law.slots, capacity)), seen * _BEYOND**beyond
+    return law._replace(slots=min(law.slots, max(3.0, float(math.ceil(most))))) if law.most > most else law
+
+
 def _limit(mine: Attempts, config: TargetConfig | None) -> float | None:
     if config is None:
         return None
@@ -117,10 +146,6 @@ def _limit(mine: Attempts, config: TargetConfig | None) -> float | None:
 
 def drawn(fit: TargetFit, rng: np.random.Generator) -> TargetFit:
     """Another fit that the same events leave possible: a law by its likelihood, the spread by resampling."""
-    law = Law(*fit.laws[int(rng.choice(len(fit.weights), p=fit.weights))].tolist())
-    return replace(fit, law=within(law, fit.capacity), spread=np.sort(rng.choice(fit.spread, len(fit.spread))))
-
-
-def within(law: Law, capacity: float) -> Law:
-    """The law within a configured capacity."""
-    return law._replace(slots=min(law.slots, capacity))
+    likely = Law(*fit.laws[int(rng.choice(len(fit.weights), p=fit.weights))].tolist())
+    law = usable(likely, fit.capacity, fit.seen, rng.random())
+    return replace(fit, law=law, spread=np.sort(rng.choice(fit.spread, len(fit.spread))))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from routecast.analytics.capacity.attempts import FAILED, OK, OTHER, REFUSED, TIMEOUT, Attempts
-from routecast.analytics.capacity.service_law import Law
-from routecast.analytics.capacity.target_fit import LEAST_ANSWERS, drawn, fit_target
+from routecast.analytics.capacity.service_law import Law, TargetFit, Work
+from routecast.analytics.capacity.target_fit import LEAST_ANSWERS, agreed, drawn, fit_target
 from routecast.analytics.simulation.servers import Queueing
 from routecast.models.config import TargetConfig
 
@@ -70,12 +69,25 @@ def test_limits_come_from_the_configuration() -> None:
     assert fit_target(seen, 0).requests_per_s is None  # type: ignore[union-attr]
 
 
-def test_what_is_drawn_keeps_a_configured_capacity() -> None:
-    """Whatever law it is, no more than that is worked on at once, and the spread is one of what was seen."""
-    fit = fit_target(attempts(np.random.default_rng(1).uniform(200.0, 350.0, 200)), 0, config(capacity=2))
+def test_where_no_bound_was_seen_one_is_assumed_and_said_so() -> None:
+    """Four at once that never waited: a bound between that and not quite twice that, in the fit and in what is drawn from it."""
+    fit = fit_target(attempts(np.full(300, 399.0)), 0)
     assert fit is not None
+    assert (fit.seen, fit.bounded) == (4, False)
     rng = np.random.default_rng(1)
-    again = [drawn(replace(fit, laws=np.array([Law(9.0, 1.0, 0.0), Law(math.inf, 5.0, 0.2)]), weights=np.full(2, 0.5)), rng) for _ in range(20)]
-    assert {one.law.slots for one in again} == {2.0}
-    assert {one.law.slope for one in again} == {0.0, 0.2}
-    assert all(set(one.spread) <= set(fit.spread) for one in again)
+    assert {4 <= drawn(fit, rng).law.most <= 7 for _ in range(50)} == {True}
+    assert 4 <= fit.law.most <= 7
+
+
+def test_targets_of_a_service_learn_from_each_other_how_they_slow_down() -> None:
+    """A target that leaves it open is taken for what the others surely are; those that are sure stay what they are."""
+    queue, sharing = Law(5.0, 1.0, 0.0), Law(math.inf, 5.0, 0.2)
+
+    def known(name: str, slowing: float) -> TargetFit:
+        weights = np.array([1.0 - slowing, slowing])
+        return TargetFit(name, queue, Work(1.0, 0.0, 0.0), np.ones(1), 100, 9, np.array([queue, sharing]), weights)
+
+    fits = agreed([known("a", 1.0), known("b", 0.99), known("c", 0.98), known("d", 0.4), known("e", 0.01)])
+    assert [fit.law for fit in fits] == [sharing, sharing, sharing, sharing, queue]
+    assert [float(fit.weights.sum()) for fit in fits] == pytest.approx([1.0] * 5)
+    assert agreed([known("a", 0.4)])[0].law == queue
