@@ -199,5 +199,7 @@ def _reports(span: Span) -> Iterator[Point]:
             stats = RouterStats(at_ms=at_ms, decisions=counts, snapshot_age_ms=600.0, queue=2, dropped=0, decision_us_p50=4.2, decision_us_p99=9.0)
             yield from event_points(stats, f"events/0/{at_ms}/0")
         yield Point(PIPELINE, ("sink", "host-1"), at_ms, (12, 0, 55.0, 30.0, 80.0, 1))
+        yield Point(PIPELINE, ("worker", "host-1-1"), at_ms, (3, 0, 40.0, 2.0, 90.0, None))
+        yield Point(PIPELINE, ("leader", "host-1-1"), at_ms, (None, None, None, 8.0, None, None))
     yield from event_points(Marker(at_ms=span.end_ms - 1_500_000, title="deployed", text="v2"), "events/0/1/0")
     yield from event_points(Control(at_ms=span.end_ms - 1_200_000, target=FAILING, action="drain"), "control/0/1/0")

@@ -22,6 +22,7 @@ from faust.types import TP
 
 from routecast.analytics.fold import Record as Row
 from routecast.models.config import Config, Kafka
+from routecast.models.vitals import encode_vitals
 from routecast.streams.brokers.kafka import METADATA_MS, password, ssl_context, topic_name
 from routecast.streams.brokers.reading import PartitionReader, reader
 from routecast.streams.clock import Clock
@@ -29,12 +30,13 @@ from routecast.streams.exposition import serving
 from routecast.streams.folding import Folding
 from routecast.streams.garbage import Garbage
 from routecast.streams.leadership.leading import Leading
-from routecast.streams.measures import Measures
+from routecast.streams.measures import Measures, Timing
 from routecast.streams.memory import Record
 from routecast.streams.notifications.notifying import Notifying
 from routecast.streams.notifications.posting import poster
 from routecast.streams.notifications.webhook import webhook_url
-from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_EVENT_BYTES, MOST_ROW_BYTES, PANES
+from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_EVENT_BYTES, MOST_ROW_BYTES, PANES, VITALS
+from routecast.streams.vitals import WorkerVitals
 
 FLUSH_MS = 500.0
 """Rows are written this often."""
@@ -75,12 +77,15 @@ class Worker:
         events = self.app.topic(topic_name(settings, EVENTS), **raw)
         control = self.app.topic(topic_name(settings, CONTROL), **raw)
         self._dead = self.app.topic(topic_name(settings, DEADLETTER), **raw)
+        self._told = self.app.topic(topic_name(settings, VITALS), **raw)
         changelog = self.app.topic(topic_name(settings, PANES), internal=True, **raw)
         self._table = self.app.Table("panes", key_type=bytes, value_type=bytes, changelog_topic=changelog)
         self.folding = Folding(clock, self._write, self._bury)
         self._garbage = Garbage(clock)
         self.leading = Leading(config, clock, self.name, self._still_alive, self._garbage.quiet)
         self._measures = Measures(config, clock, self.folding, self.leading)
+        self._flushes = Timing()
+        self._vitals = WorkerVitals(self.name, clock, self._flushes, self.leading.ticks)
         self._buried = 0
         self._seen_s = clock.monotonic_s()
         self._ready = False
@@ -97,6 +102,7 @@ class Worker:
         self.app.task(self._catch_up_always)
         self._metrics = metrics
         self.app.task(self._tell)
+        self.app.task(self._say)
         url = webhook_url(config.alerts)
         if url is not None:
             notifying = Notifying(config, lambda: poster(url, config.alerts.timeout_ms), clock, random.Random())
@@ -109,6 +115,14 @@ class Worker:
             while not self.app.should_stop:
                 counted = self._measures.take()  # also while nobody asks
                 await asyncio.sleep(_COUNT_S if counted else _PACE_S)
+
+    async def _say(self) -> None:
+        while not self.app.should_stop:
+            await asyncio.sleep(self._vitals.wait_s())
+            ends = self._ends()
+            lag = sum(max(0, ends[partition] - reached - 1) for partition, reached in self.folding.reached.items() if partition in ends)
+            vitals = self._vitals.take(lag, self.folding.folded, self._buried + self.leading.buried)
+            self._told.send_soon(key=self.name.encode(), value=encode_vitals(vitals), partition=0)
 
     def _ends(self) -> dict[int, int]:
         """Of the owned partitions, where the log ends as far as fetches have told."""
@@ -189,11 +203,13 @@ class Worker:
                 self._garbage.quiet()
 
     async def _flush(self) -> None:
+        began_s = self._clock.monotonic_s()
         try:
             await self.folding.flush()
         except Exception:  # noqa: BLE001 - whatever it was, the log may lack rows now
             _log.exception("rows could not be written: this worker ends, its partitions are rebuilt from the log by the next owner")
             os._exit(STALLED)
+        self._flushes.add(self._clock.monotonic_s() - began_s)
 
     async def _leave(self, *_: object, **__: object) -> None:
         self._set_ready(ready=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, get_args
 
-Topic = Literal["events", "panes", "trips", "control", "ticks", "scores", "details", "metrics", "insights", "state", "deadletter"]
+Topic = Literal["events", "panes", "trips", "control", "ticks", "scores", "details", "metrics", "insights", "state", "vitals", "deadletter"]
 
 EVENTS: Final = "events"
 """What emitters write; in as many partitions as are configured, and so is `panes`."""
@@ -27,6 +27,8 @@ INSIGHTS: Final = "insights"
 """What the figures mean, compacted, key = what is spoken of."""
 STATE: Final = "state"
 """Checkpoints of the leader's analytic state and the configuration, compacted."""
+VITALS: Final = "vitals"
+"""What workers say of themselves."""
 DEADLETTER: Final = "deadletter"
 """Bad input with topic, partition, offset and reason."""
 
@@ -73,5 +75,6 @@ SPECS: Final[Mapping[Topic, TopicSpec]] = {
         partitioned=False, configs=_compacted(lag_ms=60 * _MINUTE, **_LARGE) | {"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY)}
     ),
     "state": TopicSpec(partitioned=False, configs=_compacted(lag_ms=_DAY, **_LARGE)),
+    "vitals": TopicSpec(partitioned=False, configs=_kept(_DAY)),
     "deadletter": TopicSpec(partitioned=False, configs=_kept(7 * _DAY, **_LARGE)),
 }

@@ -210,12 +210,12 @@ CAPACITY: Final = Measurement(
 PIPELINE: Final = Measurement(
     "pipeline",
     "How programs of routecast are doing.",
-    (Tag("component", "`sink`"), Tag("instance", "host it runs on")),
-    _ints("", lag="records on the log that are not stored yet", dead_letters="lines that could not be stored since it started")
-    + _floats("1/s", events_s="lines stored per second")
-    + _floats("ms", cycle_ms="mean time of a write")
+    (Tag("component", "`sink`, `worker`, `leader`"), Tag("instance", "host it runs on, and which process there")),
+    _ints("", lag="records on the log that are not stored, or not folded yet", dead_letters="what could not be stored, or used, since it started")
+    + _floats("1/s", events_s="lines stored, or events folded, per second")
+    + _floats("ms", cycle_ms="mean time of a write, or of a tick")
     + _floats("MB", memory_mb="resident memory")
-    + _ints("", influx_up="1 while InfluxDB stores what it is given, 0 otherwise"),
+    + _ints("", influx_up="of the sink: 1 while InfluxDB stores what it is given, 0 otherwise"),
     {"": "7d"},
 )
 

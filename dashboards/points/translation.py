@@ -10,6 +10,7 @@ from routecast.dashboards.influx.schema import MEASUREMENTS
 from routecast.dashboards.points.insights import insight_points
 from routecast.dashboards.points.reports import SIGNS, event_points
 from routecast.dashboards.points.scores import ScorePoints
+from routecast.dashboards.points.vitals import worker_points
 from routecast.dashboards.points.windows import window_points
 from routecast.dashboards.sink.cardinality import CardinalityGuard
 from routecast.models.config import Config
@@ -18,11 +19,10 @@ from routecast.models.events import decode_events
 from routecast.models.insights import decode_insight
 from routecast.models.metrics import WindowRecord
 from routecast.models.snapshot import decode_snapshot
-from routecast.streams.topics import CONTROL, EVENTS, SCORES, Topic
+from routecast.models.vitals import decode_vitals
+from routecast.streams.topics import CONTROL, EVENTS, INSIGHTS, METRICS, SCORES, VITALS, Topic
 
-_METRICS: Final = "metrics"
-_INSIGHTS: Final = "insights"
-READ: Final[tuple[Topic, ...]] = (_METRICS, SCORES, _INSIGHTS, CONTROL, EVENTS)
+READ: Final[tuple[Topic, ...]] = (METRICS, SCORES, INSIGHTS, CONTROL, EVENTS, VITALS)
 """Topics that something is stored of."""
 
 
@@ -61,9 +61,10 @@ class Translator:
         self._encoders = {measurement.name: Encoder(measurement) for measurement in MEASUREMENTS}
         self._scores = ScorePoints()
         self._points: dict[Topic, Callable[[bytes], list[Point]]] = {
-            _METRICS: lambda value: window_points(WindowRecord.decode(value)),
+            METRICS: lambda value: window_points(WindowRecord.decode(value)),
             SCORES: lambda value: self._scores.of(decode_snapshot(value)),
-            _INSIGHTS: lambda value: insight_points(decode_insight(value)),
+            INSIGHTS: lambda value: insight_points(decode_insight(value)),
+            VITALS: lambda value: worker_points(decode_vitals(value)),
         }
 
     def record(self, topic: Topic, place: str, value: bytes | None) -> Translated:

@@ -1,22 +1,18 @@
-"""What the sink says of itself every ten seconds: a point of `pipeline`."""
+"""How programs are doing, as points of `pipeline`: the sink by itself, workers and the leader by what they say on the log."""
 
 from __future__ import annotations
 
 import math
-import resource
-from pathlib import Path
-from typing import Final
 
 from routecast.dashboards.influx.line_protocol import Point
 from routecast.dashboards.influx.schema import PIPELINE
 from routecast.dashboards.influx.writer import Writer
+from routecast.models.vitals import Vitals
 from routecast.streams.clock import Clock
-
-EVERY_MS: Final = 10_000
-_PAGES: Final = Path("/proc/self/statm")
+from routecast.streams.vitals import EVERY_MS, memory_mb
 
 
-class Vitals:
+class SinkVitals:
     """Figures of a sink since the last time.
 
     Args:
@@ -48,9 +44,11 @@ class Vitals:
         return Point(PIPELINE, ("sink", self._instance), at_ms, values)
 
 
-def memory_mb() -> float:
-    """Resident memory of this process, MB; where the system does not tell, the most it ever was."""
-    try:
-        return int(_PAGES.read_text().split()[1]) * resource.getpagesize() / 1e6
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+def worker_points(vitals: Vitals) -> list[Point]:
+    """Of a worker, and where it leads, of the leader it is."""
+    at_ms = round(vitals.at_ms)
+    figures = (vitals.lag, vitals.dead_letters, vitals.events_per_s, vitals.flush_ms, vitals.memory_mb, None)
+    worker = Point(PIPELINE, ("worker", vitals.instance), at_ms, figures)
+    if vitals.tick_ms is None:
+        return [worker]
+    return [worker, Point(PIPELINE, ("leader", vitals.instance), at_ms, (None, None, None, vitals.tick_ms, None, None))]

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from routecast.dashboards.influx.batch import Batch
 from routecast.dashboards.influx.writer import Writer
 from routecast.dashboards.points.translation import READ, Translator
-from routecast.dashboards.points.vitals import Vitals
+from routecast.dashboards.points.vitals import SinkVitals
 from routecast.models.config import Config
 from routecast.models.errors import CheckFailed, Unreachable
 from routecast.streams.brokers.access import SINK
@@ -54,7 +54,7 @@ class Sink:
     `run` raises Unreachable where somebody has to mend something in InfluxDB or Kafka never answered, CheckFailed where topics are missing.
     """
 
-    def __init__(self, config: Config, writer: Writer, vitals: Vitals, clock: Clock, ready: Callable[[bool], None] = lambda _: None) -> None:
+    def __init__(self, config: Config, writer: Writer, vitals: SinkVitals, clock: Clock, ready: Callable[[bool], None] = lambda _: None) -> None:
         self._config = config
         self._writer = writer
         self._vitals = vitals

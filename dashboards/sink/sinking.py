@@ -14,7 +14,7 @@ from typing import Any
 
 from routecast.dashboards.influx.connection import Connection, token_of
 from routecast.dashboards.influx.writer import Writer
-from routecast.dashboards.points.vitals import Vitals
+from routecast.dashboards.points.vitals import SinkVitals
 from routecast.dashboards.sink.measures import sink_samples
 from routecast.dashboards.sink.sink import Sink
 from routecast.models.config import Config
@@ -52,7 +52,7 @@ async def _run(config: Config, connection: Connection, mark: _Mark, listening: s
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     writer = Writer(connection, clock, random.Random())
-    sink = Sink(config, writer, Vitals(writer, socket.gethostname(), clock), clock, mark.tell)
+    sink = Sink(config, writer, SinkVitals(writer, socket.gethostname(), clock), clock, mark.tell)
     try:
         await writer.check()
         async with serving(listening, lambda: sink_samples(sink, writer), lambda: bool(mark.ready)) if listening is not None else nullcontext():

@@ -12,7 +12,7 @@ from routecast.models.access import Rule, Rules
 from routecast.models.config import Kafka
 from routecast.models.errors import CheckFailed
 from routecast.streams.brokers.admin import administrator
-from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, METRICS, PANES, SCORES, STATE, TICKS, TRIPS
+from routecast.streams.topics import ALL, CONTROL, DEADLETTER, DETAILS, EVENTS, INSIGHTS, METRICS, PANES, SCORES, STATE, TICKS, TRIPS, VITALS
 
 Role = Literal["emitter", "router", "worker", "sink", "operator"]
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Create"]
@@ -42,11 +42,11 @@ ACCESS: Final[Mapping[Role, tuple[Grant, ...]]] = {
     "worker": (
         Grant(("Read",), (EVENTS, TRIPS)),
         Grant(("Read", "Write"), (PANES, METRICS, INSIGHTS, STATE, CONTROL, TICKS)),
-        Grant(("Write",), (SCORES, DETAILS, DEADLETTER)),
+        Grant(("Write",), (SCORES, DETAILS, VITALS, DEADLETTER)),
         Grant(("Read",), (WORKERS, NOTIFY), "group"),
     ),
     "sink": (
-        Grant(("Read",), ("metrics", SCORES, INSIGHTS, CONTROL, EVENTS)),
+        Grant(("Read",), (METRICS, SCORES, INSIGHTS, CONTROL, EVENTS, VITALS)),
         Grant(("Write",), (DEADLETTER,)),
         Grant(("Read",), (SINK,), "group"),
     ),

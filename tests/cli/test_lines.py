@@ -47,7 +47,7 @@ def test_events_of_a_record_are_a_line_each() -> None:
     ]
 
 
-@pytest.mark.parametrize("topic", ["events", "panes", "state", "scores", "ticks", "deadletter", "control", "trips", "details", "metrics", "insights"])
+@pytest.mark.parametrize("topic", ["events", "panes", "state", "scores", "ticks", "deadletter", "control", "trips", "details", "metrics", "insights", "vitals"])
 @pytest.mark.parametrize("value", [b"", b"\x1b[2Jgarbage\x00\xff", b"[[[[", b"\xc1" * 9, None])
 def test_nothing_on_the_log_can_steer_a_terminal_or_stop_the_reader(topic: Topic, value: bytes | None) -> None:
     """Whatever it is, it becomes lines of visible characters, and JSON that can be read."""

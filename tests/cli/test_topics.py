@@ -49,7 +49,7 @@ def test_check_is_content_with_what_create_made(routecast: Command, kafka: Kafka
     """Exit code 0 and one line."""
     run(create_topics(kafka))
     shown = routecast("topics", "check")
-    assert (shown.returncode, shown.stdout, shown.stderr) == (0, f"ok: 11 topics at {kafka.bootstrap} are as they must be\n", "")
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, f"ok: 12 topics at {kafka.bootstrap} are as they must be\n", "")
 
 
 @pytest.mark.parametrize("form", [(), ("--plain",), ("--json",)])
@@ -64,8 +64,8 @@ def test_check_names_every_difference_and_what_mends_it(routecast: Command, kafk
     run(make())
     shown = routecast("topics", "check", *form)
     assert shown.returncode == 5
-    assert shown.stderr == f"routecast: 11 of 11 topics at {kafka.bootstrap} are not as they must be: mend them as listed\n"
-    assert shown.stdout.count("does not exist") == 9
+    assert shown.stderr == f"routecast: 12 of 12 topics at {kafka.bootstrap} are not as they must be: mend them as listed\n"
+    assert shown.stdout.count("does not exist") == 10
     assert "message.timestamp.type is CreateTime, not LogAppendTime" in shown.stdout
     mend = f"kafka-configs.sh --bootstrap-server {kafka.bootstrap} --alter --entity-type topics --entity-name {kafka.prefix}ticks --add-config "
     assert f"{mend}message.timestamp.type=LogAppendTime" in shown.stdout

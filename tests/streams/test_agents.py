@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from routecast.models.config import Kafka
 from routecast.models.details import Details
 from routecast.models.events import Completed, encode_events
+from routecast.models.vitals import Vitals, decode_vitals
 from routecast.streams.brokers.admin import administrator, create_topics
 from routecast.streams.brokers.kafka import client_options, topic_name
 from routecast.streams.brokers.reading import reader
@@ -59,8 +60,18 @@ async def _dead_letters(kafka: Kafka) -> list[Record]:
         return [record async for record in read.stretch("deadletter", 0, 0, (await read.ends("deadletter", [0]))[0])]
 
 
+async def _told(kafka: Kafka, dead_letters: int) -> Vitals:
+    """Wait until a worker says that it has given up so much."""
+    async with reader(kafka) as read:
+        while True:
+            end = (await read.ends("vitals", [0]))[0]
+            found = [decode_vitals(record.value or b"") async for record in read.stretch("vitals", 0, max(0, end - 1), end)]
+            if found and found[-1].dead_letters >= dead_letters:
+                return found[-1]
+
+
 def test_garbage_is_buried_and_its_neighbours_count(start_worker: Start, config_file: Path, kafka: Kafka, run: Run) -> None:
-    """Every kind of it between good events, in all partitions; the worker lives."""
+    """Every kind of it between good events, in all partitions; the worker lives, and says how much it gave up."""
 
     async def send() -> list[tuple[str, bytes]]:
         await create_topics(kafka)
@@ -82,6 +93,11 @@ def test_garbage_is_buried_and_its_neighbours_count(start_worker: Start, config_
     assert {(record.key.decode().split(": ")[0], record.value) for record in dead} == set(sent)
     assert all(len(record.key.decode().split(": ", 1)[1]) > 5 for record in dead)
     assert worker.process.poll() is None
+    told = run(_told(kafka, len(dead)))
+    assert (told.lag, told.dead_letters) == (0, len(dead))
+    assert told.tick_ms is not None
+    assert 0.0 < told.tick_ms < 5000.0
+    assert 10.0 < told.memory_mb < 1000.0
 
 
 def test_the_broker_takes_no_compressed_bomb(kafka: Kafka, run: Run) -> None:

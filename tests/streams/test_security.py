@@ -194,9 +194,9 @@ async def _may_write(settings: Kafka) -> set[str]:
         (
             "worker",
             {"events", "control", "trips", "panes", "state", "metrics", "insights", "ticks"},
-            {"panes", "state", "ticks", "scores", "details", "metrics", "insights", "control", "deadletter"},
+            {"panes", "state", "ticks", "scores", "details", "metrics", "insights", "control", "vitals", "deadletter"},
         ),
-        ("sink", {"metrics", "scores", "insights", "control", "events"}, {"deadletter"}),
+        ("sink", {"metrics", "scores", "insights", "control", "events", "vitals"}, {"deadletter"}),
         ("operator", set(ALL), {"control"}),
         ("application", {"scores", "details"}, {"events", "control", "trips"}),
         ("stranger", set[str](), set[str]()),

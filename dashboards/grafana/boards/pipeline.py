@@ -11,13 +11,15 @@ from routecast.dashboards.influx.schema import ALL, PIPELINE, PROVIDER_SCORE, PR
 
 
 def pipeline() -> dict[str, Any]:
-    """The sink, the leader's snapshots, the routers' signs of life."""
+    """The sink, the workers, the leader's snapshots, the routers' signs of life."""
     about = "Does the pipeline keep up, and is what the other dashboards show fresh and complete?"
-    return board("pipeline", "pipeline health", about, [("Now", _figures()), ("Sink", _sink()), ("Leader and routers", _fleet())], fleet())
+    return board(
+        "pipeline", "pipeline health", about, [("Now", _figures()), ("Sink", _sink()), ("Workers", _workers()), ("Leader and routers", _fleet())], fleet()
+    )
 
 
-def _newest(field: str) -> str:
-    return over_time(stored(PIPELINE, field), "instance")
+def _newest(field: str, component: str = "sink") -> str:
+    return over_time(stored(PIPELINE, field, where=f'r.component == "{component}"'), "instance")
 
 
 def _age(points: str) -> str:
@@ -57,6 +59,16 @@ def _sink() -> Panels:
         series("Time of a write", "Mean over ten seconds.", _newest("cycle_ms"), "ms", label="instance", width=8),
         series("Memory", "Resident memory of the sink.", _newest("memory_mb"), "decmbytes", label="instance", width=8),
         series("Dead letters", "Since the sink started.", _newest("dead_letters"), "short", label="instance", width=8),
+    ]
+
+
+def _workers() -> Panels:
+    return [
+        series("Events folded", "Per second, by worker.", _newest("events_s", "worker"), "short", label="instance"),
+        series("Events to fold", "Records on the log that are not folded yet, by worker.", _newest("lag", "worker"), "short", label="instance"),
+        series("Time of a flush", "Mean time of writing rows, by worker.", _newest("cycle_ms", "worker"), "ms", label="instance", width=8),
+        series("Time of a tick", "Mean, of the worker that leads.", _newest("cycle_ms", "leader"), "ms", label="instance", width=8),
+        series("Memory of workers", "Resident memory.", _newest("memory_mb", "worker"), "decmbytes", label="instance", width=8),
     ]
 
 

@@ -18,7 +18,8 @@ ALL: Mapping[str, str | list[str]] = {
 FILES = ("alerts", "capacity", "overview", "pipeline", "replay", "routing", "target")
 SUBJECTS: Mapping[str, tuple[set[str], ...]] = {
     "target": (set(TARGETS),), "service": ({"chat", "mail"}, {"_all"}), "run": ({"run-1", "run-2"},), "outcome": ({"ok", "error"},), "reason": ({"probe"},),
-    "policy": ({"performance"},), "instance": ({"host-1"},), "series": ({"arrives", "fits", "fits, at least", "fits, at most"}, {"median", "99th percentile"}),
+    "policy": ({"performance"},), "instance": ({"host-1"}, {"host-1-1"}),
+    "series": ({"arrives", "fits", "fits, at least", "fits, at most"}, {"median", "99th percentile"}),
 }  # fmt: skip
 """By label of a series, whom there must be a line of."""
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from routecast.dashboards.influx.delivery import Answer
 from routecast.dashboards.influx.line_protocol import Destination, Encoder, Line
 from routecast.dashboards.influx.schema import PIPELINE
 from routecast.dashboards.influx.writer import Writer
-from routecast.dashboards.points.vitals import Vitals
+from routecast.dashboards.points.vitals import SinkVitals, worker_points
+from routecast.models.vitals import Vitals
 from routecast.streams.clock import FixedClock
 
 AT_MS = 1_700_000_003_000.0
@@ -25,7 +27,7 @@ def test_a_point_is_due_every_ten_seconds_at_whole_ones() -> None:
     """With what went on since the last one."""
     clock = FixedClock(AT_MS)
     writer = Writer(Nowhere(), clock, random.Random(1))
-    vitals = Vitals(writer, "host", clock)
+    vitals = SinkVitals(writer, "host", clock)
     first = vitals.point(5, 0)
     assert first is not None
     assert vitals.point(5, 0) is None
@@ -39,3 +41,15 @@ def test_a_point_is_due_every_ten_seconds_at_whole_ones() -> None:
     assert isinstance(memory_mb, float)
     assert 10 < memory_mb < 2000
     assert Encoder(PIPELINE).line(second).text.startswith(b"pipeline,component=sink,instance=host lag=9i,")
+
+
+def test_a_worker_that_leads_is_two_points() -> None:
+    """Its own figures, and the time of its ticks."""
+    figures: dict[str, Any] = {"at_ms": AT_MS, "instance": "w", "lag": 3, "dead_letters": 1, "events_per_s": 40.0, "flush_ms": 2.0, "memory_mb": 90.0}
+    follows, leads = worker_points(Vitals(**figures)), worker_points(Vitals(**figures, tick_ms=8.0))
+    assert follows == leads[:1]
+    lines = [Encoder(PIPELINE).line(point).text.split(b" ")[:2] for point in leads]
+    assert lines == [
+        [b"pipeline,component=worker,instance=w", b"lag=3i,dead_letters=1i,events_s=40.0,cycle_ms=2.0,memory_mb=90.0"],
+        [b"pipeline,component=leader,instance=w", b"cycle_ms=8.0"],
+    ]

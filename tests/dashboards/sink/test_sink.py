@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from routecast.dashboards.influx.connection import Connection
 from routecast.dashboards.influx.writer import Writer
-from routecast.dashboards.points.vitals import Vitals
+from routecast.dashboards.points.vitals import SinkVitals
 from routecast.dashboards.sink.sink import Sink
 from routecast.models.config import Config
 from routecast.models.errors import CheckFailed, Unreachable
@@ -73,7 +73,7 @@ class Sinking:
         self.connection, clock = Connection(settings, token, timeout_s=5.0), SystemClock()
         self.writer = Writer(self.connection, clock, random.Random(1))
         self.ready: list[bool] = []
-        self.sink = Sink(config, self.writer, Vitals(self.writer, "test", clock), clock, self.ready.append)
+        self.sink = Sink(config, self.writer, SinkVitals(self.writer, "test", clock), clock, self.ready.append)
 
     async def until(self, true: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         """Run, and stop in good order once that holds."""

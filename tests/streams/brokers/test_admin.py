@@ -144,7 +144,7 @@ def test_fewer_copies_than_configured_are_a_difference(kafka: Kafka, run: Run) -
 
 def test_more_copies_than_brokers_are_refused_with_the_key_to_change(kafka: Kafka, run: Run) -> None:
     """The error names the configuration and every topic."""
-    with pytest.raises(CheckFailed, match=r"11 topics cannot be created: InvalidReplicationFactor.*kafka\.replication is 5: lower it"):
+    with pytest.raises(CheckFailed, match=r"12 topics cannot be created: InvalidReplicationFactor.*kafka\.replication is 5: lower it"):
         run(create_topics(kafka.model_copy(update={"replication": 5})))
 
 
@@ -190,7 +190,7 @@ def test_asking_for_topics_makes_none(strict: Kafka, run: Run) -> None:
 
 def test_who_may_not_create_topics_is_told_all_that_has_to_be_made(strict: Kafka, kafka: Kafka, run: Run) -> None:
     """One command for each, and each makes what is needed where it is allowed."""
-    with pytest.raises(CheckFailed, match=r"11 topics cannot be created: TopicAuthorizationFailed.*this login may not create topics") as failed:
+    with pytest.raises(CheckFailed, match=r"12 topics cannot be created: TopicAuthorizationFailed.*this login may not create topics") as failed:
         run(create_topics(strict.model_copy(update={"prefix": "closed."})))
     commands = [line.strip() for line in str(failed.value).splitlines()[1:]]
     assert [command.split("--topic ")[1].split()[0] for command in commands] == [f"closed.{topic}" for topic in ALL]
