@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-experiments study-ope study-backtest dashboards pictures notebooks docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-memory study-experiments study-ope study-backtest dashboards pictures notebooks docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -74,6 +74,9 @@ study-backtest: $(READY) ## all policies on real traces by backtests, and what i
 
 study-alerts: $(READY) ## months with incidents and blips: pages, missed, false, delays, beside fixed thresholds, 10 minutes; ARGS="--seeds 1"
 	$(BIN)/python benchmarks/study_alerts.py $(ARGS)
+
+study-memory: $(READY) ## what a fold and a leader keep through a month of virtual time, and whether it grows, 15 minutes; ARGS="--days 17"
+	$(BIN)/python benchmarks/study_memory.py $(ARGS)
 
 study-ope: $(READY) ## policies evaluated from 2,000 logs whose truth is known, beside naive ways, 10 minutes; ARGS="--replications 200"
 	$(BIN)/python benchmarks/study_ope.py $(ARGS)
