@@ -51,7 +51,7 @@ down: ## stop them; ARGS="--volumes" also forgets what Kafka has kept
 study-worlds: $(READY) ## policies in all worlds with intervals, up to 30 minutes on two cores
 	$(BIN)/python benchmarks/study_worlds.py $(ARGS)
 
-study-capacity: $(READY) ## how much load fits, from events at a moderate load, beside the truth of laws hidden from the fit, 8 minutes; needs ROUTECAST_TRACES
+study-capacity: $(READY) ## how much load fits, from events at a moderate load, beside the truth of laws hidden from the fit, 12 minutes; needs ROUTECAST_TRACES
 	$(BIN)/python benchmarks/study_capacity.py $(ARGS)
 
 study-exactness: $(READY) ## counts through kills, a broker restart and a stalled worker, ten seeds on a real Kafka, 20 minutes; ARGS="--seeds 3 4"
