@@ -34,7 +34,7 @@ from routecast.models.backtest import PolicyAnswer
 from routecast.routed import RouterPolicy
 from routecast.streams.recordings.recording import RecordingWriter
 
-POLICIES = ("performance", "weighted", "least_connections", "round_robin", "greedy")
+POLICIES = ("performance", "weighted", "least_connections", "round_robin", "greedy", "learned", "random")
 REQUESTS = {"azure": 6_000, "mooncake": 4_000, "servegen": 100_000}
 """Of each trace, the first: six minutes of simulated time."""
 KEPT = 10_000_000
