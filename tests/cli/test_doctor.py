@@ -227,7 +227,7 @@ def test_topics_that_are_not_as_they_must_be_are_mended_from_the_top(setup: Setu
     asyncio.run(make())
     found = setup.bad("topics")
     said = [item.detail.replace(setup.kafka.prefix, "") for item in found]
-    assert said[0].startswith("7 topics do not exist, or this login may not see them: control, ticks,")
+    assert said[0].startswith("8 topics do not exist, or this login may not see them: control, ticks,")
     assert said[1:] == [
         "panes has 2 partitions, events has 4: they must be equal", "trips retention.ms is 1000, not 86400000", "scores cleanup.policy is delete, not compact",
     ]  # fmt: skip
