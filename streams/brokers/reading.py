@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -121,8 +121,23 @@ async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_
     try:
         yield client
     finally:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(client.stop(), _STOP_S)  # right after `assign`, aiokafka loses its first word to the fetcher and waits for ever
+        await stop(client, _STOP_S)
+
+
+async def stop(client: AIOKafkaConsumer, within_s: float) -> None:
+    """Stop a consumer, in a task of its own: what goes wrong with that must not end whoever reads. After `within_s` only its connections are closed.
+
+    Right after `assign`, aiokafka loses its first word to the fetcher and waits for ever; while brokers are away, it stops at the cancellation of its own
+    fetches and leaves its connections open.
+    """
+    stopping = asyncio.ensure_future(client.stop())
+    await asyncio.wait({stopping}, timeout=within_s)
+    if stopping.done() and not stopping.cancelled():
+        stopping.result()
+        return
+    stopping.cancel()
+    await asyncio.wait({stopping}, timeout=within_s)
+    await client._client.close()  # noqa: SLF001 - stopping again would do nothing
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from routecast.models.insights import Alert, decode_insight
 from routecast.models.notification import Notification
 from routecast.streams.brokers.access import NOTIFY
 from routecast.streams.brokers.kafka import METADATA_MS, client_options, reach, topic_name
-from routecast.streams.brokers.reading import record_of
+from routecast.streams.brokers.reading import record_of, stop
 from routecast.streams.clock import Clock
 from routecast.streams.leadership.leading import producer
 from routecast.streams.memory import Record
@@ -232,5 +232,4 @@ async def _member(config: Config) -> AsyncGenerator[AIOKafkaConsumer]:
         await client.start()
         yield client
     finally:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(client.stop(), _STOP_S)
+        await stop(client, _STOP_S)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ from routecast.dashboards.terminal.live import Live
 from routecast.dashboards.terminal.player import Player
 from routecast.dashboards.terminal.screens import HelpScreen, PageScreen, QuestionScreen
 from routecast.dashboards.terminal.source import Frame
-from routecast.models.config import Config
+from routecast.models.config import Config, Kafka
 from routecast.models.errors import RoutecastError
 from routecast.models.events import Control
-from routecast.servers.kafka import free_port
+from routecast.models.snapshot import decode_snapshot
+from routecast.servers.kafka import LocalBroker, free_port
 from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.kafka import topic_name
 from routecast.streams.clock import FixedClock, SystemClock
+from routecast.streams.leadership.leading import producer
 from routecast.streams.operators.published import newest
 
 Run = Callable[[Any], Any]
@@ -249,3 +253,34 @@ def test_the_fleet_on_kafka_is_shown_and_a_drain_takes_effect(config_file: Path,
     run(drain())
     states = {target.id: target.state for target in run(newest(config)).snapshots["chat"].targets}
     assert states["b"] == "drained"
+
+
+def test_brokers_that_go_away_and_come_back(broker_tools: None, config: Config, tmp_path: Path, story: Story, run: Run) -> None:
+    """While they are away the screen says how old its figures are; it goes on by itself where it was."""
+    del broker_tools
+    snapshots = [heard.record.value for frame in story.frames for heard in frame.records if heard.topic == "scores"]
+
+    async def publish(settings: Kafka, *values: bytes) -> None:
+        async with producer(config.model_copy(update={"kafka": settings})) as out:
+            for value in values:
+                await out.send_and_wait(topic_name(settings, "scores"), value, key=b"chat", partition=0)
+
+    async def watch(broker: LocalBroker) -> None:
+        settings = config.kafka.model_copy(update={"bootstrap": broker.bootstrap})
+        await create_topics(settings)
+        await publish(settings, *snapshots[:30])
+        clock = FixedClock(decode_snapshot(snapshots[29]).at_ms)
+        app = Top(Live(config.model_copy(update={"kafka": settings}), clock), "ada@ops")
+        async with app.run_test(size=(120, 24)) as pilot:
+            await _until(app, pilot, lambda: "all 3 targets are well" in _shown(app))
+            await asyncio.to_thread(broker.kill)
+            clock.at_ms += 30_000.0
+            old = re.compile(r"nothing listens there; .*; trying again; what is shown is of 22:1\d:\d\d, 30 s old")
+            await _until(app, pilot, lambda: old.search(" ".join(_shown(app).split())))
+            await asyncio.to_thread(broker.start)
+            clock.at_ms = decode_snapshot(snapshots[69]).at_ms
+            await publish(settings, *snapshots[30:70])
+            await _until(app, pilot, lambda: "b is open since" in _shown(app))
+
+    with LocalBroker(tmp_path / "broker") as broker:
+        run(watch(broker))
