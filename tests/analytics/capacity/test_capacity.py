@@ -94,7 +94,6 @@ def estimate(served: Any, **more: Any) -> Capacity:
 
 
 @pytest.mark.untraced
-@pytest.mark.untraced
 def test_the_record_holds_what_was_found(serve: Callable[..., Any], traffic: Traffic) -> None:
     """Rates, interval, fit, comparison; the same again for the same seed; and it travels."""
     gaps_ms, work_ms = traffic(2.2, 800)
