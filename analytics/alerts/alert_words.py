@@ -48,7 +48,7 @@ def words_of(alerts: Sequence[Active], judge: Judge, rates: Floats) -> list[Word
 def ended(alert: Active, now_ms: float) -> str:
     """What to say when it is over."""
     nouns = {"error_rate": "failures", "response_time": "slow answers", "throughput": "silence", "quality": "poor quality"}
-    return f"{_who(alert.subject)}: {nouns[alert.kind]} over, after {_length(max(MINUTE_MS, now_ms - alert.started_ms))}"
+    return f"{_who(alert.subject)}: {nouns[alert.kind]} over, after {length_of(max(MINUTE_MS, now_ms - alert.started_ms))}"
 
 
 def _evidence(alerts: Sequence[Active], rules: Sequence[Rule], judge: Judge) -> list[tuple[AlertEvidence, ...]]:
@@ -98,7 +98,7 @@ def _value(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidenc
 def _title(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidence, ...], rate: float) -> str:
     since = f"since {datetime.fromtimestamp(_began(alert, judge) / 1000.0, UTC):%H:%M} UTC"
     who, said = _who(alert.subject), evidence[0] if alert.calm_ms or not evidence[-1].bad else evidence[-1]  # the short window says nothing of what has stopped
-    share, span = said.bad / said.n if said.n else 0.0, _length(said.window_ms)
+    share, span = said.bad / said.n if said.n else 0.0, length_of(said.window_ms)
     if alert.kind == "error_rate":
         if judge.down()[alert.place]:
             place = alert.place
@@ -128,7 +128,8 @@ def _who(subject: Subject) -> str:
     return f"Target {subject.id}" + (f" ({labels})" if labels else "")
 
 
-def _length(ms: float) -> str:
+def length_of(ms: float) -> str:
+    """A length of time, in the largest unit that suits it."""
     for unit, name in ((24.0 * HOUR_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min")):
         if ms >= (1.0 if name == "min" else 2.0) * unit or (ms >= unit and not ms % unit):
             return f"{ms / unit:.0f} {name}"

@@ -36,9 +36,11 @@ Ints = NDArray[np.int64]
 
 HIGH: Final = SEVERITIES.index("high")
 """From this severity on somebody is woken."""
-_LEVEL = 0.95
+LEVEL: Final = 0.95
+"""Of one-sided bounds."""
 _CLEAR_SHARE = 0.8
-_LEAST_BAD = 5.0
+LEAST_BAD: Final = 5.0
+"""Bad events without which nothing is said."""
 _LEAST_BAD_MINUTE = 3.0
 _MATURE_MS = 2 * MINUTE_MS
 _DOWN_MS = 3 * MINUTE_MS
@@ -136,7 +138,7 @@ class Judge:
             if rule.kind != self._rules[""][number].kind or SEVERITIES.index(rule.severity) >= severity:
                 continue
             bad, n = recent.bad[subject, kind], recent.n[subject, kind]
-            breaking = math.isinf(rule.share) or jeffreys_lower(bad, max(0.0, n - bad), _LEVEL) > rule.share
+            breaking = math.isinf(rule.share) or jeffreys_lower(bad, max(0.0, n - bad), LEVEL) > rule.share
             if breaking and self._holds(lesser, asked & self._may(rule)).any():
                 return lesser
         return -1
@@ -168,13 +170,13 @@ class Judge:
         some = np.maximum(1.0, n)
         if math.isinf(self._rules[""][number].share):
             mean, most = sums.duration_ms[places] / some, _CLEAR_SHARE * self._limits[number, places]
-            return (n > 0.0) & (mean_bounds(mean, some, _LEVEL)[1] < most), mean < most
+            return (n > 0.0) & (mean_bounds(mean, some, LEVEL)[1] < most), mean < most
         limits = _CLEAR_SHARE * self._shares[number, places]
         point = bad <= limits * n
         below = point & (n > 0.0)
         rows = np.flatnonzero(below)
         if len(rows):
-            below[rows] = jeffreys_upper(bad[rows], np.maximum(0.0, n[rows] - bad[rows]), _LEVEL) < limits[rows]
+            below[rows] = jeffreys_upper(bad[rows], np.maximum(0.0, n[rows] - bad[rows]), LEVEL) < limits[rows]
         return below, point
 
     def _holds(self, number: int, asked: Flags) -> Flags:
@@ -188,7 +190,7 @@ class Judge:
     def _mean_above(self, number: int, length_ms: int, asked: Flags) -> Flags:
         sums = self.window(length_ms)
         n = np.maximum(1.0, sums.n[:, _ANSWERS])
-        least = sums.duration_ms / n if length_ms < self._rules[""][number].long_ms else mean_bounds(sums.duration_ms / n, n, _LEVEL)[0]
+        least = sums.duration_ms / n if length_ms < self._rules[""][number].long_ms else mean_bounds(sums.duration_ms / n, n, LEVEL)[0]
         return np.asarray(asked & (least > self._limits[number]))
 
     def _share_above(self, number: int, length_ms: int, asked: Flags) -> Flags:
@@ -198,10 +200,10 @@ class Judge:
         asked = asked & (bad > share * n)
         if length_ms < rule.long_ms:
             return asked
-        asked &= bad >= _LEAST_BAD
+        asked &= bad >= LEAST_BAD
         places = np.flatnonzero(asked)
         if len(places):  # bounds are dear, and hardly ever needed
-            bound = jeffreys_lower(bad[places], np.maximum(0.0, n[places] - bad[places]), _LEVEL)
+            bound = jeffreys_lower(bad[places], np.maximum(0.0, n[places] - bad[places]), LEVEL)
             asked[places] = bound > share[places]
         return asked
 
@@ -216,7 +218,7 @@ class Judge:
         """Keep since when each kind has been in trouble."""
         minute, five = self.window(MINUTE_MS), self.window(5 * MINUTE_MS)
         begins = (minute.bad > self._trouble * minute.n) & (minute.bad >= _LEAST_BAD_MINUTE)
-        begins |= (five.bad > self._trouble * five.n) & (five.bad >= _LEAST_BAD)
+        begins |= (five.bad > self._trouble * five.n) & (five.bad >= LEAST_BAD)
         lasts = five.bad >= self._trouble / 2.0 * five.n
         slow = self._limits[self._number("response_time", "medium")]
         begins[:, _ANSWERS] |= minute.duration_ms > slow * np.maximum(1.0, minute.n[:, _ANSWERS])

@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.alerts.alert_words import length_of
 from routecast.analytics.alerts.counts import WINDOWS
-from routecast.analytics.alerts.judge import mean_bounds
-from routecast.analytics.alerts.rules import DAY_MS, HOUR_MS, MINUTE_MS, Rule, Rules
+from routecast.analytics.alerts.judge import LEAST_BAD, LEVEL, mean_bounds
+from routecast.analytics.alerts.rules import Rule, Rules
 from routecast.analytics.backtest.incidents import AFTERMATH_MS, KINDS, explains
 from routecast.analytics.backtest.play import OUTCOMES, Played
 from routecast.analytics.interval import jeffreys_lower
@@ -26,8 +27,6 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _LOOK_MS: Final = 10_000.0
-_LEVEL: Final = 0.95
-_LEAST_BAD: Final = 5
 _SHOWS: Final = ("error_rate", "response_time")
 """Kinds of alerts that single calls tell of."""
 _BRINGS: Final[Mapping[str, str]] = {"failing": "error_rate", "refusing": "error_rate", "slow": "response_time"}
@@ -124,24 +123,18 @@ def _nearness(calls: _Calls, rules: Sequence[Rule], at_ms: float) -> Iterator[_N
         if not n or not short_n:
             continue
         if math.isinf(rule.share):
-            value, short, limit = float(mean_bounds(took_ms / n, n, _LEVEL)[0]), short_ms / short_n, rule.threshold
+            value, short, limit = float(mean_bounds(took_ms / n, n, LEVEL)[0]), short_ms / short_n, rule.threshold
         else:
             # The time before a target's first request counts as time within the objective.
             seen_ms, limit = at_ms - calls.start_ms, rule.share
             full_n = n * max(1.0, rule.long_ms / seen_ms)
-            value, short = float(jeffreys_lower(bad, max(0.0, full_n - bad), _LEVEL)), short_bad / (short_n * max(1.0, rule.short_ms / seen_ms))
-            value = value if bad >= _LEAST_BAD else min(value, limit * bad / _LEAST_BAD)
+            value, short = float(jeffreys_lower(bad, max(0.0, full_n - bad), LEVEL)), short_bad / (short_n * max(1.0, rule.short_ms / seen_ms))
+            value = value if bad >= LEAST_BAD else min(value, limit * bad / LEAST_BAD)
         yield _Near(min(value, short) / limit, rule, n, bad, value)
 
 
 def _asked(rule: Rule) -> str:
-    length = (
-        f"{rule.long_ms // DAY_MS} d"
-        if rule.long_ms >= DAY_MS
-        else f"{rule.long_ms // HOUR_MS} h"
-        if rule.long_ms >= HOUR_MS
-        else f"{rule.long_ms // MINUTE_MS} min"
-    )
+    length = length_of(rule.long_ms)
     if math.isinf(rule.share):
         return f"the nearest rule ({rule.severity}) asks for a mean above {rule.threshold / 1000.0:g} s over {length} for certain"
     what = "failures" if rule.kind == "error_rate" else "slow answers"
@@ -151,6 +144,6 @@ def _asked(rule: Rule) -> str:
 def _seen(near: _Near) -> str:
     if math.isinf(near.rule.share):
         return f"of {near.n:.0f} answers no more than {near.value / 1000.0:.1f} s is certain"
-    if near.bad < _LEAST_BAD:
-        return f"there were {near.bad:.0f} of {near.n:.0f}, and it needs {_LEAST_BAD}"
+    if near.bad < LEAST_BAD:
+        return f"there were {near.bad:.0f} of {near.n:.0f}, and it needs {LEAST_BAD:.0f}"
     return f"with {near.bad:.0f} of {near.n:.0f} no more than {near.value:.1%} is certain"
