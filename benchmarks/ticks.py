@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 
 import core
@@ -87,14 +88,22 @@ class _Collections:
 
 def rows() -> list[core.Row]:
     """First as Python does by itself, then as a worker does: a minute of processor time each."""
-    usual = gc.get_threshold()
     found = _measured("Python's own collections", lambda: None)
+    with collected_as_in_a_worker() as quiet:
+        return [*found, *_measured("a worker's", quiet)]
+
+
+@contextmanager
+def collected_as_in_a_worker() -> Generator[Callable[[], None]]:
+    """Collect garbage when a worker does; gives what is to be called when nothing is due."""
+    usual = gc.get_threshold()
     garbage = Garbage(SystemClock())
     garbage.settle()
-    found += _measured("a worker's", garbage.quiet)
-    gc.unfreeze()
-    gc.set_threshold(*usual)
-    return found
+    try:
+        yield garbage.quiet
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)
 
 
 def _measured(label: str, quiet: Callable[[], None]) -> list[core.Row]:

@@ -67,14 +67,13 @@ def _evidence(alerts: Sequence[Active], rules: Sequence[Rule], judge: Judge) -> 
 
 
 def _window(rule: Rule, length_ms: int, n: float, bad: float, low: float, high: float, duration_ms: float) -> AlertEvidence:
-    said = AlertEvidence(window_ms=length_ms, n=round(n), bad=_rounded(bad))
     if not n or rule.unit == "per_min":
-        return said
+        return AlertEvidence(window_ms=length_ms, n=round(n), bad=_rounded(bad))
     if rule.unit == "ms":
         value, low, high = duration_ms / n, *(float(bound) for bound in mean_bounds(duration_ms / n, n, _SIDE))
     else:
         value, low, high = (_in_unit(rule, share) for share in ((bad / n, high, low) if rule.unit == "score" else (bad / n, low, high)))
-    return said.model_copy(update={"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)})
+    return AlertEvidence(window_ms=length_ms, n=round(n), bad=_rounded(bad), value=_rounded(value), low=_rounded(low), high=_rounded(high))
 
 
 def _in_unit(rule: Rule, share: float) -> float:

@@ -68,6 +68,8 @@ class Judge:
         """What happened in a window of this length."""
         self.full_n: Callable[[int], Floats] = self._full_n
         """Events that a whole window of this length would have, [subjects × kinds]."""
+        self.down: Callable[[], Flags] = self._down
+        """Targets that are out of the traffic for their failures, and have been for some time."""
         self._shares: Floats = np.zeros((len(rules[""]), 0))
         self._limits: Floats = self._shares
         self.since_ms: Floats = np.zeros(0)
@@ -97,15 +99,14 @@ class Judge:
             self._know(period.subjects)
         self._subjects = period.subjects
         self._end_ms = period.end_ms
-        self.window, self.full_n = cache(self._counts.window), cache(self._full_n)
+        self.window, self.full_n, self.down = cache(self._counts.window), cache(self._full_n), cache(self._down)
         self.since_ms = np.where((self.since_ms == 0.0) & (period.requests > 0.0), period.start_ms, self.since_ms)
         out = np.array([subject.kind == "target" and states.get(subject.id) in {"open", "recovering"} for subject in period.subjects], bool)
         self.down_n, self.down_bad = np.where(out, self.down_n + period.judged, 0.0), np.where(out, self.down_bad + period.failed, 0.0)
         self.down_ms = np.where(out, np.where(self.down_ms > 0.0, self.down_ms, period.start_ms), 0.0)
         self._watch(period.start_ms)
 
-    def down(self) -> Flags:
-        """Targets that are out of the traffic for their failures, and have been for some time."""
+    def _down(self) -> Flags:
         critical = self._shares[self._number("error_rate", "critical")]
         long = (self.down_ms > 0.0) & (self._end_ms - self.down_ms >= _DOWN_MS)
         minute = self.window(MINUTE_MS)

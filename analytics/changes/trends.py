@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -69,26 +69,26 @@ class TrendTracker:
         if period.end_ms >= (self._minute + 1) * WINDOW_MS:
             self._advance(self._minute + 1)
 
-    def fitted(self) -> Fit:
-        """Trends of [subjects × metrics], one after the other, over the windows that are over."""
+    def closes(self, period: Period) -> bool:
+        """Whether this one ends the minute that runs, so that windows will be others."""
+        return int(period.end_ms // WINDOW_MS) > self._minute
+
+    def fitted(self, places: Sequence[int]) -> Fit:
+        """Trends of [subjects at these places × metrics], one after the other, over the windows that are over."""
         order = np.arange(self._minute, self._minute + WINDOWS) % WINDOWS
-        levels, weights = (ring.reshape(-1, WINDOWS)[:, order].T.astype(np.float32) for ring in (self._levels, self._weights))
+        levels, weights = (ring[places].reshape(-1, WINDOWS)[:, order].T.astype(np.float32) for ring in (self._levels, self._weights))
         return fit(levels * QUANTUM, weights / 255.0)
 
-    def trends(self, found: Fit, subjects: Sequence[Subject], places: Iterable[int]) -> list[Trend]:
-        """What was found of the subjects at these places, as people read it; a metric of which no window has a value is left out.
+    def trends(self, found: Fit, subjects: Sequence[Subject]) -> list[Trend]:
+        """What was found of these subjects, as people read it; a metric of which no window has a value is left out.
 
-        A trend takes 12 µs.
+        A trend takes 5 µs.
         """
-        scales, ones = (np.tile(numbers, len(self._sums)) for numbers in (_SCALES, _ONES))
+        scales, ones = (np.tile(numbers, len(subjects)) for numbers in (_SCALES, _ONES))
         previous, current = (np.maximum(0.0, scales * (np.exp(ends) - ones)) for ends in (found.first, found.last))
-        columns = [column.reshape(-1, len(METRICS)).tolist() for column in (found.n, found.direction, previous, current, found.p)]
-        return [
-            self._trend(subjects[place], metric, *(column[place][m] for column in columns))
-            for place in places
-            for m, metric in enumerate(METRICS)
-            if columns[0][place][m]
-        ]
+        columns = (column.tolist() for column in (found.n, found.direction, previous, current, found.p))
+        rows = zip(((subject, metric) for subject in subjects for metric in METRICS), *columns, strict=True)
+        return [self._trend(subject, metric, *row) for (subject, metric), *row in rows if row[0]]
 
     def _trend(self, subject: Subject, metric: Metric, n: float, direction: float, previous: float, current: float, p: float) -> Trend:
         known = n >= 2

@@ -48,7 +48,7 @@ def minute(number: int) -> tuple[float, float]:
 
 def found(tracker: TrendTracker, place: int = 0) -> dict[str, Trend]:
     """Trends of one subject by metric."""
-    return {trend.metric: trend for trend in tracker.trends(tracker.fitted(), SUBJECTS, [place])}
+    return {trend.metric: trend for trend in tracker.trends(tracker.fitted([place]), [SUBJECTS[place]])}
 
 
 def test_answers_that_take_longer_and_longer_decline() -> None:
