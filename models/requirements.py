@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +45,12 @@ class Requirements(BaseModel):
         """What tells this class of requests from others; the deadline is rounded down on a logarithmic grid."""
         deadline = _deadline_step(self.deadline_ms)
         return f"{deadline} {self.model_copy(update={'max_response_time_ms': None})!r}"
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Pydantic's, of a class of requests of its own: a key that was found already is not carried over."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("key", None)
+        return copied
 
     @property
     def deadline_ms(self) -> float | None:

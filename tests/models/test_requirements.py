@@ -37,6 +37,14 @@ def test_requirements_do_not_change() -> None:
         NONE.__setattr__("region", "eu")
 
 
+def test_a_copy_that_asks_for_something_else_is_a_class_of_its_own() -> None:
+    """Also where the key of the original was found before; a plain copy is of the same class."""
+    asked = Requirements(urgency="low")
+    known = asked.key
+    assert asked.model_copy(update={"excluded": ("east",)}).key == Requirements(urgency="low", excluded=("east",)).key != known
+    assert asked.model_copy(deep=True).key == known
+
+
 @pytest.mark.parametrize(
     ("complexity", "deadline_ms", "quality"), [(0.0, 5000, 0.8), (0.6, 5000, 0.8), (0.61, 5000, 0.9), (0.8, 5000, 0.9), (0.81, 15_000, 0.9), (1.0, 15_000, 0.9)]
 )
