@@ -184,10 +184,14 @@ class Request:
         self.attempts.append(Attempt(call.attempt, decision, verdict.outcome, duration_ms, cause, verdict.error_type, verdict.http_status, error))
         if verdict.outcome != "ok":
             self.tried.append(decision.target)
+            self.waiting.kind = (self.requirements.key, frozenset(self.tried))
 
     def settle(self, call: Call, ended: Ended[Value]) -> Answer[Value] | None:
-        """The answer, or None where another target is to be asked. Raises CallFailed when that would be of no use."""
-        verdict = self.note(call, ended)
+        """The answer, or None where another target is to be asked. Raises CallFailed when that would be of no use, and what `classify` raises."""
+        try:
+            verdict = self.note(call, ended)
+        finally:
+            call.finish("cancelled")  # what raises must not leave a call open
         if verdict.outcome == "ok":
             return Answer(ended.value, tuple(self.attempts), self.request_id, call.ref, self._waited_s * 1000.0)  # type: ignore[arg-type]
         why = self._given_up(verdict)

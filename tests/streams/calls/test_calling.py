@@ -175,6 +175,21 @@ def test_the_application_may_judge_by_itself() -> None:
     assert (answer.value, [attempt.outcome for attempt in answer.attempts]) == ("good", ["error", "ok"])
 
 
+@pytest.mark.parametrize("hedge", [False, True])
+def test_a_judgement_that_fails_leaves_no_call_open(hedge: bool) -> None:
+    """What `classify` raises reaches the caller; of the target it says nothing."""
+    queue = EventQueue(START_MS)
+    router = router_on(queue)
+
+    def classify(_: object) -> Verdict:
+        raise KeyError("a bug of the application")
+
+    with pytest.raises(KeyError, match="a bug of the application"):
+        run(queue, router.call(fails(0, ConnectionError), Requirements(urgency="high"), classify=classify, hedge=hedge))
+    assert ends_of(events_of(router)) == [(1, "cancelled", "")]
+    assert sum(router.in_flight.values()) == 0
+
+
 @pytest.mark.parametrize(("configured", "given_here", "made"), [(3, None, 3), (2, None, 2), (3, 1, 1)])
 def test_attempts_are_bounded(configured: int, given_here: int | None, made: int) -> None:
     """By configuration, or for one request; the error names every attempt."""

@@ -284,6 +284,30 @@ def test_a_retry_waits_too_and_says_what_was_tried(deadline_ms: float, outcomes:
     assert not isinstance(ended, CallFailed) or (ended.why, type(ended.__cause__)) == ("overload", ConnectionError)
 
 
+def test_a_retry_that_waits_for_the_other_target_keeps_nobody_from_the_one_it_has_tried() -> None:
+    """What failed a request serves the next ones meanwhile, though the retry stands before them."""
+    queue = EventQueue(START_MS)
+    router = _router(queue, 2, overflow={"limit": 1.0})
+
+    def takes(seconds: float, *, fails: bool = False) -> Callable[[Decision, Call], Any]:
+        async def send(decision: Decision, call: Call) -> str:
+            if fails and call.attempt == 1:
+                raise ConnectionError
+            await asyncio.sleep(seconds)
+            return decision.target
+
+        return send
+
+    async def main() -> Any:
+        sends = [takes(5.0), takes(1.0, fails=True), takes(1.0), takes(1.0)]
+        return await asyncio.gather(*(router.call(send) for send in sends))
+
+    long, retry, *others = run(queue, main())
+    assert retry.target == long.target
+    assert [other.target for other in others] == [retry.attempts[0].target] * 2
+    assert [round(answer.waited_ms) for answer in others] == [0, 1000]
+
+
 def test_threads_wait_and_wake_each_other() -> None:
     """Whoever ends lets the next one in; nothing is lost and the queue is empty afterwards.
 
