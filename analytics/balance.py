@@ -219,5 +219,5 @@ def update_peak_ewma(latency_ms: float, observed_ms: float, since_s: float) -> f
     """Peak-EWMA: jumps up at once, fades with 10 s (Finagle's peak EWMA load metric)."""
     if observed_ms > latency_ms:
         return observed_ms
-    keep = exp(-since_s / _PEAK_TAU_S)
+    keep = exp(-max(0.0, since_s) / _PEAK_TAU_S)  # a clock may be set back
     return latency_ms * keep + observed_ms * (1.0 - keep)

@@ -145,7 +145,7 @@ class Router:
         elapsed_s = (now_ms - self._refreshed_ms) / 1000.0
         if elapsed_s > 0:
             calls.rate.refresh(elapsed_s)
-            self._refreshed_ms = now_ms
+        self._refreshed_ms = now_ms  # where the clock was set back too, or all that comes until it is there again would count for one moment
         calls.advance(now_ms, calls.rate.share(snapshot.rate_per_s, snapshot.routers) if snapshot else 1.0, snapshot)
         if calls.overlay.dirty:
             self._changed()

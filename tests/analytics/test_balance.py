@@ -215,6 +215,7 @@ def test_a_peak_is_believed_at_once_and_forgotten_slowly() -> None:
     """Up in one step, down with a time constant of ten seconds."""
     assert update_peak_ewma(100.0, 900.0, 1.0) == 900.0
     assert update_peak_ewma(900.0, 100.0, 10.0) == pytest.approx(100 + 800 / 2.718281828, rel=1e-6)
+    assert update_peak_ewma(900.0, 100.0, -3600.0) == 900.0, "a clock that was set back"
 
 
 def test_weights_of_zero_are_never_drawn() -> None:

@@ -114,6 +114,30 @@ def test_a_clock_that_was_set_back_stops_nothing(make_router: MakeRouter, snapsh
     assert router.choose().forced == "stale"
 
 
+def test_a_clock_that_was_set_back_ends_no_call_with_an_error(make_router: MakeRouter, clock: FixedClock) -> None:
+    """However far: the latency that was seen fades with time, of which none has passed."""
+    router = make_router()
+    for back_ms, takes_ms in ((0.0, 900.0), (3 * 3_600_000.0, 500.0)):
+        clock.at_ms -= back_ms
+        call = router.start(router.choose(tried=NAMES[1:]))
+        clock.at_ms += takes_ms
+        call.finish()
+    assert sum(router.in_flight.values()) == 0
+    ends = [event for event in decode_events(router.emitter.take() or b"")[0] if isinstance(event, Completed)]
+    assert [event.outcome for event in ends] == ["ok", "ok"]
+
+
+def test_the_share_of_the_traffic_outlasts_a_clock_that_was_set_back(make_router: MakeRouter, snapshot: MakeSnapshot, clock: FixedClock) -> None:
+    """What is decided until the clock is there again is not the traffic of one moment: rate limits and load are divided by the share."""
+    router = make_router()
+    for seq in range(1, 90):
+        clock.at_ms += -30_000.0 if seq == 50 else 1000.0
+        for _ in range(5):
+            router.start(router.choose()).finish()
+        router.apply(snapshot(seq=seq, at_ms=clock.at_ms))
+        assert seq < 10 or router.contention.share == pytest.approx(0.5, abs=0.1)
+
+
 def test_what_was_in_flight_at_the_publish_time_counts(make_router: MakeRouter, snapshot: MakeSnapshot, clock: FixedClock) -> None:
     """A call that was started between building a snapshot and its arrival is not taken for one the leader knew."""
     early, late = make_router(), make_router()
