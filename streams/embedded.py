@@ -93,7 +93,7 @@ class Embedded:
         """Take an emitter, and its router, out of the pipeline after delivering what waits, which takes no time here."""
         with self._members:
             if emitter in self._emitters:
-                self._pipeline.send(emitter)
+                self._hand_over(emitter)
                 self._emitters.remove(emitter)
             if router in self._routers:
                 self._routers.remove(router)
@@ -136,8 +136,7 @@ class Embedded:
             if now_s >= self._stats_at_s:
                 self._stats_at_s = now_s + STATS_MS / 1000
             for emitter in self._emitters:
-                self._pipeline.announce(emitter)
-                self._pipeline.send(emitter)
+                self._hand_over(emitter)
         self._pipeline.fold()
         self._pipeline.publish(self.clock.now_ms())
         if now_s >= self._flush_at_s or self._closing:
@@ -148,6 +147,10 @@ class Embedded:
                 for word in self._elector.turn(self._pipeline.leader):
                     self._pipeline.tell(word)
         self._deliver(self._pipeline.news())
+
+    def _hand_over(self, emitter: Emitter) -> None:
+        self._pipeline.announce(emitter)
+        self._pipeline.send(emitter)
 
     def _deliver(self, news: News) -> None:
         with self._members:

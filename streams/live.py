@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import CancelledError as Cancelled
 from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
@@ -129,16 +129,16 @@ class Live:
             senders = [sender for sender in self._emitters if sender.emitter is emitter]
             if router in self._routers:
                 self._routers.remove(router)
-        delivered = [self._empty(sender, timeout_s) for sender in senders]
+        delivered = self._empty(senders, timeout_s)
         with self._members:
             self._emitters = [sender for sender in self._emitters if sender not in senders]
-        return all(delivered)
+        return delivered
 
-    def _empty(self, sender: Outgoing, timeout_s: float) -> bool:
+    def _empty(self, senders: Sequence[Outgoing], timeout_s: float) -> bool:
         if self._loop is None:
             return False
         self._wake(urgent=True)
-        waiting = asyncio.run_coroutine_threadsafe(sender.emptied(), self._loop)
+        waiting = asyncio.run_coroutine_threadsafe(_emptied(senders), self._loop)
         try:
             waiting.result(timeout_s)
         except (TooLate, Cancelled):
@@ -263,3 +263,8 @@ class Live:
                 stats_s = self.clock.monotonic_s() + STATS_MS / 1000
                 for router in routers:
                     router.emitter.emit(router.stats())
+
+
+async def _emptied(senders: Sequence[Outgoing]) -> None:
+    for sender in senders:
+        await sender.emptied()

@@ -16,10 +16,12 @@ import pytest
 
 from routecast import Config, Emitter, Router
 from routecast.models.config import Kafka
-from routecast.models.events import Event, Marker, Started, decode_events
+from routecast.models.events import Event, Marker, Started, Tripped, decode_events
 from routecast.servers.kafka import LocalBroker, free_port
 from routecast.streams.brokers.admin import create_topics
 from routecast.streams.brokers.reading import reader
+from routecast.streams.clock import SystemClock
+from routecast.streams.live import Live
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Eventually = Callable[..., None]
@@ -89,6 +91,18 @@ def test_without_brokers_a_router_starts_from_its_configuration(config: Config, 
     complaints = [record.message for record in caplog.records if record.name == "routecast.streams.live"]
     assert len(complaints) == 1
     assert "cannot be reached" in complaints[0]
+
+
+def test_what_cannot_be_delivered_holds_up_the_end_once(config: Config) -> None:
+    """However many topics it is for: events and trips of a router wait together."""
+    nowhere = Kafka(bootstrap=f"127.0.0.1:{free_port()}", prefix="x.")
+    live = Live(config.model_copy(update={"kafka": nowhere}), SystemClock())
+    router = live.router("chat", random.Random(1))
+    router.emitter.announce(Tripped(at_ms=1.0, target="a"))
+    began_s = time.monotonic()
+    assert live.release(router.emitter, router, 1.0) is False
+    assert time.monotonic() - began_s < 1.8
+    assert live.close(10.0)
 
 
 @pytest.mark.usefixtures("broker_tools")
