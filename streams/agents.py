@@ -11,19 +11,18 @@ import logging
 import os
 import random
 import socket
-import tempfile
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
-from pathlib import Path
 from typing import Any
 
 import faust
 from faust.types import TP
 
 from routecast.analytics.fold import Record as Row
-from routecast.models.config import Config, Kafka
+from routecast.models.config import Config
 from routecast.models.vitals import encode_vitals
-from routecast.streams.brokers.kafka import METADATA_MS, password, ssl_context, topic_name
+from routecast.streams.brokers.faust_app import app_of, pace_clients
+from routecast.streams.brokers.kafka import topic_name
 from routecast.streams.brokers.reading import PartitionReader, reader
 from routecast.streams.clock import Clock
 from routecast.streams.exposition import serving
@@ -35,7 +34,7 @@ from routecast.streams.memory import Record
 from routecast.streams.notifications.notifying import Notifying
 from routecast.streams.notifications.posting import poster
 from routecast.streams.notifications.webhook import webhook_url
-from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_EVENT_BYTES, MOST_ROW_BYTES, PANES, VITALS
+from routecast.streams.topics import CONTROL, DEADLETTER, EVENTS, MOST_EVENT_BYTES, PANES, VITALS
 from routecast.streams.vitals import WorkerVitals
 
 FLUSH_MS = 500.0
@@ -47,7 +46,6 @@ _SILENT_S = 2.0
 """How long a partition may be silent before somebody looks whether the log holds more."""
 _RETRY_S = 0.5
 _COUNT_S = 60.0
-_REQUEST_S = 90.0
 STALLED = 75
 """Exit code of a worker that stood still for too long."""
 _LEAVE_S = 8.0
@@ -72,7 +70,7 @@ class Worker:
         self._settings = settings
         self._clock = clock
         self.name = f"{socket.gethostname()}-{os.getpid()}"
-        self.app = _app(settings)
+        self.app = app_of(settings)
         raw: Any = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
         events = self.app.topic(topic_name(settings, EVENTS), **raw)
         control = self.app.topic(topic_name(settings, CONTROL), **raw)
@@ -159,6 +157,7 @@ class Worker:
         return reader(self._settings, group=self.app.conf.id)
 
     async def _assigned(self, *sent: Any, **_: Any) -> None:
+        pace_clients(self.app)
         assigned: set[TP] = sent[1]
         events = topic_name(self._settings, EVENTS)
         self._generation = self.folding.own(tp.partition for tp in assigned if tp.topic == events)
@@ -259,39 +258,3 @@ class Runner(faust.Worker):
         """Leave in good order where that is quick."""
         self.loop.call_later(_LEAVE_S, lambda: self._worker.leave_at_once(failed=self.crashed))
         await super().stop()
-
-
-def _app(settings: Kafka) -> faust.App:
-    return faust.App(
-        f"{settings.prefix}worker",
-        broker=[f"kafka://{host}" for host in settings.bootstrap.split(",")],
-        broker_credentials=_credentials(settings),
-        broker_session_timeout=settings.session_timeout_ms / 1000.0,
-        broker_request_timeout=max(_REQUEST_S, settings.session_timeout_ms / 1000.0 + _REQUEST_S / 2),  # Faust refuses one that is shorter
-        broker_heartbeat_interval=settings.session_timeout_ms / 3000.0,
-        broker_commit_interval=1.0,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=1 << 20,
-        consumer_metadata_max_age_ms=METADATA_MS,
-        producer_acks=-1,
-        producer_linger=0.02,
-        producer_max_batch_size=131_072,
-        producer_max_request_size=MOST_ROW_BYTES,
-        stream_buffer_maxsize=65_536,
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-        table_standby_replicas=0,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        store="memory://",
-        web_enabled=False,
-        worker_redirect_stdouts=False,
-        datadir=Path(tempfile.gettempdir()) / "routecast-worker",
-    )
-
-
-def _credentials(settings: Kafka) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    context = ssl_context(settings)
-    if settings.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(mechanism=settings.sasl_mechanism, username=settings.username, password=password(settings), ssl_context=context)
-    return faust.SSLCredentials(context) if context is not None else None

@@ -25,7 +25,7 @@ from routecast.models.config import Config
 from routecast.models.details import Details
 from routecast.models.errors import CheckFailed
 from routecast.models.snapshot import RoutingSnapshot, decode_snapshot
-from routecast.streams.brokers.kafka import client_options, paced, reach, topic_name, unreachable
+from routecast.streams.brokers.kafka import client_options, pace, reach, topic_name, unreachable
 from routecast.streams.brokers.outgoing import Outgoing
 from routecast.streams.brokers.reading import PartitionReader, consumer, decoded
 from routecast.streams.clock import Clock
@@ -167,7 +167,7 @@ class Live:
         options = client_options(settings)
         await reach(settings)
         producer = AIOKafkaProducer(**options, enable_idempotence=True, acks="all", max_request_size=MOST_EVENT_BYTES)
-        producer.client.force_metadata_update = paced(producer.client.force_metadata_update)
+        pace(producer.client)
         try:
             await producer.start()
         except (KafkaError, OSError) as error:

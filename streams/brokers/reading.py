@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from routecast.models.config import Kafka
 from routecast.models.errors import RoutecastError
-from routecast.streams.brokers.kafka import METADATA_MS, client_options, reach, topic_name, unreachable
+from routecast.streams.brokers.kafka import METADATA_MS, client_options, pace, reach, topic_name, unreachable
 from routecast.streams.memory import Record
 from routecast.streams.topics import Topic
 
@@ -113,6 +113,7 @@ async def consumer(settings: Kafka, *, group: str | None = None, fetch_max_wait_
         **client_options(settings), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=_PREFETCH_BYTES,
         fetch_max_wait_ms=fetch_max_wait_ms, metadata_max_age_ms=METADATA_MS,
     )  # fmt: skip
+    pace(client._client)  # noqa: SLF001 - consumers do not show theirs
     try:
         await client.start()
     except (KafkaError, OSError) as error:

@@ -24,7 +24,7 @@ from routecast.models.errors import DecodeError
 from routecast.models.events import Control, encode_events
 from routecast.models.metrics import CLOSED_WINDOWS
 from routecast.models.tick import Claim, encode_tick
-from routecast.streams.brokers.kafka import client_options, paced, topic_name
+from routecast.streams.brokers.kafka import client_options, pace, topic_name
 from routecast.streams.brokers.reading import PartitionReader, consumer, decoded, record_of
 from routecast.streams.clock import Clock
 from routecast.streams.leadership.checkpoint import Checkpoint
@@ -281,7 +281,7 @@ class _Session:
 async def producer(config: Config, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     """A started idempotent producer."""
     client = AIOKafkaProducer(**client_options(config.kafka), enable_idempotence=True, acks="all", max_request_size=MOST_ROW_BYTES, **options)
-    client.client.force_metadata_update = paced(client.client.force_metadata_update)
+    pace(client.client)
     await client.start()
     try:
         yield client

@@ -23,7 +23,7 @@ from routecast.models.errors import DecodeError
 from routecast.models.insights import Alert, decode_insight
 from routecast.models.notification import Notification
 from routecast.streams.brokers.access import NOTIFY
-from routecast.streams.brokers.kafka import METADATA_MS, client_options, reach, topic_name
+from routecast.streams.brokers.kafka import METADATA_MS, client_options, pace, reach, topic_name
 from routecast.streams.brokers.reading import record_of, stop
 from routecast.streams.clock import Clock
 from routecast.streams.leadership.leading import producer
@@ -228,6 +228,7 @@ async def _member(config: Config) -> AsyncGenerator[AIOKafkaConsumer]:
         session_timeout_ms=settings.session_timeout_ms, heartbeat_interval_ms=settings.session_timeout_ms // 3, max_poll_interval_ms=_FOR_EVER_MS,
         metadata_max_age_ms=METADATA_MS,
     )  # fmt: skip
+    pace(client._client)  # noqa: SLF001 - consumers do not show theirs
     try:
         await client.start()
         yield client

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routecast.models.config import Kafka
+from routecast.servers.kafka import LocalBroker, start_cluster
+from routecast.streams.brokers.admin import create_topics
+from routecast.streams.brokers.kafka import paced
+from tests.conftest import TARGETS, Worker
+
+ASKED = re.compile(r"^(\S+ \S+),(\d+) DEBUG .*Sending metadata request", re.MULTILINE)
+ASKS = 30
+
+
+def test_whoever_asks_for_metadata_too_often_waits_and_shares_the_answer(run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    """The first questions are put at once, as at the start of a client."""
+    asked: list[int] = []
+
+    async def ask() -> bool:
+        asked.append(len(asked))
+        return True
+
+    async def main() -> None:
+        calm = paced(ask, at_most=3, within_s=0.2)
+        began_s = asyncio.get_running_loop().time()
+        for _ in range(3):
+            assert await calm()
+        assert asyncio.get_running_loop().time() - began_s < 0.2
+        fourth, fifth = asyncio.ensure_future(calm()), asyncio.ensure_future(calm())
+        await asyncio.sleep(0)
+        assert not fourth.done()
+        assert await asyncio.gather(fourth, fifth) == [True, True]
+        assert asyncio.get_running_loop().time() - began_s >= 0.2
+
+    run(main())
+    assert len(asked) == 4
+
+
+@pytest.fixture
+def two_brokers(broker_tools: None, tmp_path: Path) -> Iterator[Sequence[LocalBroker]]:
+    """A cluster whose topics are on one broker each."""
+    del broker_tools
+    brokers = start_cluster(tmp_path, 2)
+    yield brokers
+    for broker in brokers:
+        broker.kill()
+
+
+def test_a_worker_leaves_the_brokers_in_peace_while_partitions_have_no_leader(
+    two_brokers: Sequence[LocalBroker], tmp_path: Path, start_worker: Callable[..., Worker], run: Callable[[Coroutine[Any, Any, Any]], Any],
+    eventually: Callable[..., None],
+) -> None:  # fmt: skip
+    """Its clients would ask the one that is left a thousand times a second who leads them."""
+    settings = Kafka(bootstrap=",".join(broker.bootstrap for broker in two_brokers), replication=1)
+    run(create_topics(settings))
+    file = tmp_path / "routecast.toml"
+    file.write_text(f'{TARGETS}\n[kafka]\nbootstrap = "{settings.bootstrap}"\nreplication = 1\n')
+    worker = start_worker(file, "--log", "DEBUG")
+    worker.wait_for("ready: partitions")
+    before = len(ASKED.findall(worker.said))
+    two_brokers[1].stop()
+    eventually(lambda: len(ASKED.findall(worker.said)) >= before + ASKS)
+    at_s = [datetime.fromisoformat(when).timestamp() + int(ms) / 1000.0 for when, ms in ASKED.findall(worker.said)[before:][:ASKS]]
+    assert at_s[-1] - at_s[0] > ASKS / 100.0, "more than a hundred questions a second"
