@@ -16,7 +16,7 @@ from routecast.streams.brokers.kafka import paced
 from tests.conftest import TARGETS, Worker
 
 ASKED = re.compile(r"^(\S+ \S+),(\d+) DEBUG .*Sending metadata request", re.MULTILINE)
-ASKS = 30
+FIRST, ASKS = 30, 60
 
 
 def test_whoever_asks_for_metadata_too_often_waits_and_shares_the_answer(run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
@@ -36,7 +36,7 @@ def test_whoever_asks_for_metadata_too_often_waits_and_shares_the_answer(run: Ca
         fourth, fifth = asyncio.ensure_future(calm()), asyncio.ensure_future(calm())
         await asyncio.sleep(0)
         assert not fourth.done()
-        assert await asyncio.gather(fourth, fifth) == [True, True]
+        assert all(await asyncio.gather(fourth, fifth))
         assert asyncio.get_running_loop().time() - began_s >= 0.2
 
     run(main())
@@ -64,8 +64,10 @@ def test_a_worker_leaves_the_brokers_in_peace_while_partitions_have_no_leader(
     file.write_text(f'{TARGETS}\n[kafka]\nbootstrap = "{settings.bootstrap}"\nreplication = 1\n')
     worker = start_worker(file, "--log", "DEBUG")
     worker.wait_for("ready: partitions")
-    before = len(ASKED.findall(worker.said))
     two_brokers[1].stop()
+    before = len(ASKED.findall(worker.said))
     eventually(lambda: len(ASKED.findall(worker.said)) >= before + ASKS)
-    at_s = [datetime.fromisoformat(when).timestamp() + int(ms) / 1000.0 for when, ms in ASKED.findall(worker.said)[before:][:ASKS]]
-    assert at_s[-1] - at_s[0] > ASKS / 100.0, "more than a hundred questions a second"
+    worker.process.kill()  # it would wait for the brokers
+    at_s = [datetime.fromisoformat(when).timestamp() + int(ms) / 1000.0 for when, ms in ASKED.findall(worker.said)[before:]]
+    later = at_s[FIRST:ASKS]  # what each client asks at once, eight times, does not count
+    assert len(later) / (later[-1] - later[0]) < 50.0, "questions a second"
