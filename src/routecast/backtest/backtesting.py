@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from functools import partial
-from multiprocessing import get_context
 from typing import NamedTuple
 
 from routecast.analytics.alerts.rules import rules_of
@@ -22,6 +21,7 @@ from routecast.analytics.simulation.references import best_cost, orc_cost
 from routecast.backtest.fleet import Candidate, FleetPolicy
 from routecast.models.backtest import Failover, Incident, Noticed, PolicyAnswer, StateSpan, Worst
 from routecast.models.insights import Alert
+from routecast.processes import processes
 
 Told = Callable[[float], object]
 """Told how much is done, 0..1."""
@@ -94,7 +94,7 @@ def _done(
             found[key] = run()
             tell(len(found) / len(work))
         return found, {key: run() for key, run in references.items()}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with processes(jobs) as pool:
         runs: dict[Future[Run], tuple[str, int]] = {pool.submit(run): key for key, run in work.items()}
         means = {key: pool.submit(run) for key, run in references.items()}
         for done, _ in enumerate(as_completed(runs), 1):

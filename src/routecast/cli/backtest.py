@@ -77,11 +77,11 @@ def backtest(
     names = _names(policy or DEFAULT)
     conditions = tuple(condition(text, list(names)) for text in fail_if or ())
     every = range(seed, seed + seeds)
-    played = _recorded(file, config, service, every, requests) if file is not None else _traced(trace or "", every, requests)
+    played = _recorded(file, config, service, every, requests, json=json) if file is not None else _traced(trace or "", every, requests)
     candidates = [_candidate(name, path, played) for name, path in names.items()]
     asked = Asked(_command(file, trace, policy or DEFAULT, seeds, seed, requests, service, config), conditions, _labelled(labels, played))
-    said = _said(file, candidates, played) if file is not None else ()
-    with Progress("playing") as progress:
+    said = _said(file, candidates, played, json=json) if file is not None else ()
+    with Progress("playing", json=json) as progress:
         report = backtest(played, candidates, asked, said, jobs=jobs, tell=progress.tell_share)
     _written(report, html, junit)
     if json:
@@ -108,11 +108,11 @@ def _names(asked: list[str] | tuple[str, ...]) -> dict[str, Path | None]:
     return names
 
 
-def _recorded(file: Path, config: Path | None, service: str | None, seeds: range, most: int) -> Input:
+def _recorded(file: Path, config: Path | None, service: str | None, seeds: range, most: int, *, json: bool) -> Input:
     from routecast.backtest.input import read, recording_played  # noqa: PLC0415 - slow to import
 
     known = _loaded(config) if config is not None else None
-    with Progress("reading") as progress:
+    with Progress("reading", json=json) as progress:
         recorded = read(file, known, progress.tell)
     complain("fitting the targets")
     return recording_played(file, recorded, service, seeds, most)
@@ -152,14 +152,14 @@ def _labelled(path: Path | None, played: Input) -> tuple[Incident, ...] | None:
     return incidents(read_table(path), played.source.from_ms, played.scenes[0].names)
 
 
-def _said(file: Path, candidates: list[Candidate], played: Input) -> tuple[OffPolicy, ...]:
+def _said(file: Path, candidates: list[Candidate], played: Input, *, json: bool) -> tuple[OffPolicy, ...]:
     try:
         from routecast.backtest.off_policy import off_policy  # noqa: PLC0415 - pandas is slow to import
     except ImportError as error:
         complain(f"the log itself is not asked: {error.name} is missing, install routecast[analytics]")
         return ()
     decided = played.traffic.policy if played.traffic is not None else ""
-    with Progress("evaluating the log") as progress:
+    with Progress("evaluating the log", json=json) as progress:
         return off_policy(file, played.source.service, candidates, played.config.version, decided, progress.tell)
 
 

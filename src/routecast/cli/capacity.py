@@ -42,8 +42,10 @@ def capacity(
 
     if file is not None and kafka is not None:
         raise typer.BadParameter("FILE and --kafka: give one of them")
-    attempts, known, name, at_ms = _recorded(file, config, service, minutes) if file is not None else _live(config, kafka, service, minutes)
-    estimate = _estimated(attempts, known, name, at_ms, wait_p95_ms, seed, requests)
+    attempts, known, name, at_ms = (
+        _recorded(file, config, service, minutes, json=json) if file is not None else _live(config, kafka, service, minutes, json=json)
+    )
+    estimate = _estimated(attempts, known, name, at_ms, wait_p95_ms, seed, requests, json=json)
     if json:
         show_json(estimate)
     elif estimate.sustainable_per_min is not None:
@@ -52,26 +54,26 @@ def capacity(
         raise CheckFailed(f"the capacity of {name!r} cannot be told: {estimate.reason}")
 
 
-def _recorded(file: Path, config: Path | None, service: str | None, minutes: float) -> tuple[Attempts, Config | None, str, float]:
+def _recorded(file: Path, config: Path | None, service: str | None, minutes: float, *, json: bool) -> tuple[Attempts, Config | None, str, float]:
     from routecast.analytics.capacity.attempts import AttemptLog  # noqa: PLC0415 - numpy is slow to import
     from routecast.streams.configuration import load_config  # noqa: PLC0415
     from routecast.streams.recordings.attempts import read_recording, recorded_config  # noqa: PLC0415
     from routecast.streams.recordings.recording import Recording  # noqa: PLC0415
 
-    with Recording(file) as recording, Progress("reading", recording.manifest.events) as progress:
+    with Recording(file) as recording, Progress("reading", recording.manifest.events, json=json) as progress:
         known = load_config(config, os.environ) if config is not None else recorded_config(recording)
         log = AttemptLog(_services(known))
         read_recording(recording, log, progress.tell)
         return *_chosen(log, known, service, recording.manifest.last_ms, minutes), recording.manifest.last_ms
 
 
-def _live(config: Path | None, kafka: str | None, service: str | None, minutes: float) -> tuple[Attempts, Config | None, str, float]:
+def _live(config: Path | None, kafka: str | None, service: str | None, minutes: float, *, json: bool) -> tuple[Attempts, Config | None, str, float]:
     from routecast.analytics.capacity.attempts import AttemptLog  # noqa: PLC0415 - numpy is slow to import
     from routecast.streams.recordings.attempts import read_log  # noqa: PLC0415
 
     known, now_ms = configured(config, kafka), time.time() * 1000.0
     log = AttemptLog(_services(known))
-    with Progress("reading") as progress:
+    with Progress("reading", json=json) as progress:
         ask(known.kafka, read_log(known.kafka, log, now_ms - minutes * _MINUTE_MS, progress.tell), within_s=None)
     return *_chosen(log, known, service, now_ms, minutes), now_ms
 
@@ -87,11 +89,11 @@ def _chosen(log: AttemptLog, known: Config | None, service: str | None, end_ms: 
     return log.attempts(name, end_ms - minutes * _MINUTE_MS), known, name
 
 
-def _estimated(attempts: Attempts, known: Config | None, name: str, at_ms: float, limit_ms: float, seed: int, requests: int) -> Capacity:
+def _estimated(attempts: Attempts, known: Config | None, name: str, at_ms: float, limit_ms: float, seed: int, requests: int, *, json: bool) -> Capacity:
     from routecast.analytics.capacity.capacity import capacity_of  # noqa: PLC0415 - numpy is slow to import
 
     configs = {} if known is None else {target.id: target for target in known.targets_of(name)}
-    with Progress("estimating") as progress:
+    with Progress("estimating", json=json) as progress:
         return capacity_of(attempts, service=name, at_ms=at_ms, limit_ms=limit_ms, configs=configs, seed=seed, requests=requests, tell=progress.tell_share)
 
 

@@ -55,7 +55,7 @@ def replay(
     if policies:
         compare(file, policies, service, json=json, plain=plain)
         return
-    report = _replayed(file, within, verify=verify)
+    report = _replayed(file, within, verify=verify, json=json)
     if report.verified is not None:
         for term, reason in report.verified.unverified.items():
             complain(f"term {term} was not verified: {reason}")
@@ -65,7 +65,7 @@ def replay(
         _print(report, plain=plain)
 
 
-def _replayed(file: Path, within: Range, *, verify: bool) -> ReplayReport:
+def _replayed(file: Path, within: Range, *, verify: bool, json: bool) -> ReplayReport:
     from routecast.models.replay import ReplayReport  # noqa: PLC0415 - numpy and the analysts are slow to import
     from routecast.streams.recordings.recording import Recording  # noqa: PLC0415
     from routecast.streams.recordings.replay import replay as fold  # noqa: PLC0415
@@ -76,11 +76,11 @@ def _replayed(file: Path, within: Range, *, verify: bool) -> ReplayReport:
         manifest, began_s = recording.manifest, time.perf_counter()
         if verify:
             recording.check()
-        with Progress("folding", manifest.events) as progress:
+        with Progress("folding", manifest.events, json=json) as progress:
             found = fold(recording, progress.tell, within)
         took_s = time.perf_counter() - began_s
         if verify:
-            with Progress("verifying", manifest.events) as progress:
+            with Progress("verifying", manifest.events, json=json) as progress:
                 verified = Verification(recording, progress.tell).run()
         return ReplayReport(
             file=str(file), routecast=manifest.routecast, begins=f"checkpoint {manifest.base.term}/{manifest.base.seq}" if manifest.base else "first event",

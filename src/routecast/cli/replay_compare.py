@@ -13,7 +13,7 @@ def compare(file: Path, policies: Sequence[str], service: str | None, *, json: b
     """Ask them all, and print the table."""
     from routecast.choices import compare_choices  # noqa: PLC0415 - pandas is slow to import
 
-    with Progress("comparing") as progress:
+    with Progress("comparing", json=json) as progress:
         found = compare_choices(file, policies, service=service, tell=progress.tell)
     if json:
         show_json(found)

@@ -46,7 +46,7 @@ def play(asked: Asked, *, json: bool) -> None:
 
     began_s = time.perf_counter()
     reached = [0, 0.0]
-    with Recording(asked.file) as recording, Progress("replaying", recording.manifest.events) as progress:
+    with Recording(asked.file) as recording, Progress("replaying", recording.manifest.events, json=json) as progress:
 
         def tell(events: int, at_ms: float) -> None:
             reached[:] = events, at_ms

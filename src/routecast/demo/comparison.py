@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from random import Random
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ from routecast.demo.noticed import LOOK_MS, Journal
 from routecast.models.details import Details
 from routecast.models.report import CountCheck, DemoReport, Estimate, Explained, Noticed, PolicyRow
 from routecast.models.requirements import Requirements
+from routecast.processes import processes
 from routecast.routed import Moment, RouterPolicy
 from routecast.testing import Fleet
 
@@ -95,7 +94,7 @@ def compare(seed: int, duration_s: float, policies: Sequence[str] = POLICIES, wa
     arguments give equal reports.
     """
     stage = scene(seed, duration_s)
-    with ProcessPoolExecutor(min(len(policies), os.cpu_count() or 2), mp_context=get_context("spawn")) as pool:
+    with processes(min(len(policies), os.cpu_count() or 2)) as pool:
         others = [pool.submit(_play, seed, duration_s, policy) for policy in policies[1:]]
         orc_mean_s, best_mean_s = (run(stage.world, rule, seed=seed, start_ms=START_MS, make=stage.make).mean_s for rule in (orc, best))
         outcomes = [
