@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 _SIDE = 0.975
 """Of a 95 % interval."""
+_MOVED: Final = 1.5
+_NOTHING: Final = 0.1
 
 
 class Words(NamedTuple):
@@ -41,8 +43,18 @@ def words_of(alerts: Sequence[Active], judge: Judge, rates: Floats) -> list[Word
     found: list[Words] = []
     for alert, rule, evidence in zip(alerts, rules, said, strict=True):
         rate = float(rates[alert.place])
-        found.append(Words(_title(alert, rule, judge, evidence, rate), _value(alert, rule, judge, evidence, rate), evidence))
+        found.append(Words(_title(alert, rule, judge, evidence, rate), figure(alert, judge, rate), evidence))
     return found
+
+
+def moved(alert: Active, judge: Judge, rate: float) -> bool:
+    """Whether the figure of an alert is half as much again as it was when it was said last, or a third less; a tenth of the limit is as good as nothing."""
+    rule, now = judge.rule(alert.place, alert.rule), figure(alert, judge, rate)
+    limit, before = rule.threshold, alert.said_value
+    if rule.unit == "score":
+        limit, before, now = 1.0 - limit, 1.0 - before, 1.0 - now
+    less, more = sorted(max(value, _NOTHING * limit) for value in (before, now))
+    return more >= _MOVED * less
 
 
 def ended(alert: Active, now_ms: float) -> str:
@@ -82,16 +94,18 @@ def _in_unit(rule: Rule, share: float) -> float:
     return 1.0 - share if rule.unit == "score" else share
 
 
-def _value(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidence, ...], rate: float) -> float:
+def figure(alert: Active, judge: Judge, rate: float) -> float:
+    """What the long window of its rule shows, in the unit of the rule; `rate` is the present requests per minute of its subject."""
+    place, rule = alert.place, judge.rule(alert.place, alert.rule)
     if rule.unit == "per_min":
         return _rounded(rate)
-    if rule.unit == "ratio" and judge.down()[alert.place]:
-        return _rounded(float(judge.down_bad[alert.place] / judge.down_n[alert.place]))
-    if rule.unit == "burn_rate":
-        kind = KINDS.index(rule.kind)
-        n, bad = judge.full_n(rule.long_ms)[alert.place, kind], judge.window(rule.long_ms).bad[alert.place, kind]
-        return _rounded(_in_unit(rule, float(bad / n))) if n else 0.0
-    return next((said.value for said in evidence if said.value is not None), 0.0)
+    if rule.unit == "ratio" and judge.down()[place]:
+        return _rounded(float(judge.down_bad[place] / judge.down_n[place]))
+    kind, sums = KINDS.index(rule.kind), judge.window(rule.long_ms)
+    n = float((judge.full_n(rule.long_ms) if rule.unit == "burn_rate" else sums.n)[place, kind])
+    if not n:
+        return 0.0
+    return _rounded(float(sums.duration_ms[place]) / n if rule.unit == "ms" else _in_unit(rule, float(sums.bad[place, kind]) / n))
 
 
 def _title(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidence, ...], rate: float) -> str:

@@ -3,6 +3,7 @@
 | rule | value |
 |---|---|
 | fires | `judge.py` says that it holds |
+| is said | when it begins and ends, when its severity, its reason or who may be woken changes, when its figure is another by half, and every hour |
 | clears | it has been over for five minutes, and no other of the same severity holds; then the past is forgiven, so that the next blip is a blip |
 | wakes | high or critical, neither explained by another alert (`incidents.py`) nor silenced; once for an incident, when it becomes critical, when it is over |
 """
@@ -17,7 +18,7 @@ from typing import ClassVar, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from routecast.analytics.alerts.alert_words import Words, ended, words_of
+from routecast.analytics.alerts.alert_words import Words, ended, moved, words_of
 from routecast.analytics.alerts.counts import Counts
 from routecast.analytics.alerts.incidents import Active, Incidents, Saved, explained, loaded, saved
 from routecast.analytics.alerts.judge import HIGH, Judge
@@ -37,8 +38,10 @@ Flags = NDArray[np.bool_]
 
 CALM_MS: Final = 300_000
 """Peace that ends an alert."""
-SAY_AGAIN_MS: Final = 300_000
-"""An alert's figures are said anew this often."""
+_FIGURES_MS: Final = 300_000
+"""Figures alone are said no more often than this."""
+SAY_AGAIN_MS: Final = 3_600_000
+"""An alert of which there is nothing new is said this often: who reads knows by it that somebody still follows it."""
 
 _ORDER: Final = {"target": 0, "service": 1, "system": 2, "provider": 3}
 """Causes first."""
@@ -107,7 +110,10 @@ class Alerts:
         return [self._said(alert, states_of.get(alert.id, "updated"), own, alert.id in waking) for alert, own in zip([*cleared, *said], words, strict=True)]
 
     def _stale(self, alert: Active) -> bool:
-        return not alert.inhibited_by and self._end_ms - alert.said_ms >= SAY_AGAIN_MS
+        age_ms = self._end_ms - alert.said_ms
+        if alert.inhibited_by and alert.said_ms:
+            return False
+        return age_ms >= SAY_AGAIN_MS or (age_ms >= _FIGURES_MS and moved(alert, self._judge, float(self._traffic.rate[alert.place])))
 
     def _take(self, period: Period, states: Mapping[str, State]) -> None:
         self._end_ms = period.end_ms
@@ -207,7 +213,7 @@ class Alerts:
         return waking
 
     def _said(self, alert: Active, state: Spoken, words: Words, notify: bool) -> Alert:  # noqa: FBT001 - of this file alone
-        alert.version, alert.said_ms = alert.version + 1, self._end_ms
+        alert.version, alert.said_ms, alert.said_value = alert.version + 1, self._end_ms, words.value
         rule = self._judge.rule(alert.place, alert.rule)
         severity: Severity = SEVERITIES[alert.severity]
         return Alert(

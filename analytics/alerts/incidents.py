@@ -35,6 +35,8 @@ class Active:
     calm_ms: float = 0.0
     """Since when its rule has been over; 0: it is not."""
     said_ms: float = 0.0
+    """0: what is known now was not said."""
+    said_value: float = 0.0
     inhibited_by: str = ""
     silenced_until_ms: float = 0.0
     """0: not silenced."""

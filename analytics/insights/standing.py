@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
+from routecast.analytics.alerts.alerts import SAY_AGAIN_MS
 from routecast.analytics.changes.episodes import ACCEPTED_MS
 from routecast.models.capacity import Capacity
 from routecast.models.experiment_report import ExperimentReport
 from routecast.models.insights import Alert, Change, Insight, Recommendation, Recommendations, Subject, Trend, Trends
 from routecast.models.severity import SEVERITIES
 
-UNHEARD_MS: Final = 900_000
-"""An alert that is not explained by another is said again every five minutes; one of which nobody has spoken for so long has nobody who could end it."""
+_LATE_MS: Final = 900_000
+UNHEARD_MS: Final = SAY_AGAIN_MS + _LATE_MS
+"""An alert that is not explained by another is said again every hour; one of which nobody has spoken for so long has nobody who could end it."""
 _OLD_ANALYSES: Final = 10
 _RECENT_MS: Final = 86_400_000
-_OVER_MS: Final = ACCEPTED_MS + UNHEARD_MS
+_OVER_MS: Final = ACCEPTED_MS + _LATE_MS
 """A change is over by then in any case."""
 
 Analysed = TypeVar("Analysed", Trends, Recommendations)

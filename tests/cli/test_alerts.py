@@ -18,7 +18,7 @@ def test_alerts_that_go_on_are_listed_the_most_severe_first(routecast: Command, 
     c = Subject(kind="target", id="c", service="mail")
     say(
         make_alert("aa1"), make_alert("bb2", kind="response_time", inhibited_by="aa1", title="slow"), make_alert("cc3", severity="medium", subject=c),
-        make_alert("dd4", state="cleared", ended_ms=now_ms), make_alert("ee5", severity="high", at_ms=now_ms - 3_600_000.0),
+        make_alert("dd4", state="cleared", ended_ms=now_ms), make_alert("ee5", severity="high", at_ms=now_ms - 7_200_000.0),
         make_alert("ff6", severity="low", subject=c, silenced_until_ms=now_ms + 7_200_000.0 + 30_000.0),
     )  # fmt: skip
     listed = routecast("alerts", "list", "--plain")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -318,6 +319,31 @@ def test_versions_rise_and_ids_stay_from_raise_to_clear() -> None:
         assert [alert.state for alert in own if alert.state != "updated"] == ["raised", "cleared"]
         assert len({(alert.incident, alert.kind, alert.subject.id, alert.started_ms) for alert in own}) == 1
         assert decode_insight(encode_insight(own[-1])) == own[-1]
+
+
+@pytest.mark.untraced
+def test_an_alert_of_which_there_is_nothing_new_is_said_every_hour() -> None:
+    """A low one may last for days, and nobody is to read the same of it every few minutes."""
+    room = Room()
+    said = room.run(172_800, n=500, failing={"a": 0.01}, every_s=300)
+    own = [alert for alert in said if (alert.subject.id, alert.kind) == ("a", "error_rate")]
+    assert [alert.severity for alert in own] == ["low"] * len(own)
+    steps = [(after.at_ms - before.at_ms, before.value / after.value) for before, after in itertools.pairwise(own)]
+    assert [step for step in steps if step[0] != 3_600_000] == [step for step in steps if step[0] >= 300_000 and not 2 / 3 < step[1] < 3 / 2]
+    assert 8 <= len(own) <= 16
+
+
+def test_an_alert_whose_figure_moves_by_half_is_said_again() -> None:
+    """Within minutes, and once: somebody who reads it should not believe that it is as it was."""
+    room = Room()
+    room.run(7200)
+    known = [alert for alert in room.run(1800, failing={"a": 0.25}) if alert.subject.id == "a"][-1]
+    assert [alert for alert in room.run(900, failing={"a": 0.25}) if alert.subject.id == "a"] == []
+    said = [alert for alert in room.run(900, failing={"a": 0.75}) if alert.subject.id == "a"]
+    assert [(alert.id, alert.state, alert.notify) for alert in said] == [(known.id, "updated", False)] * len(said)
+    assert said[0].value >= 1.5 * known.value
+    assert said[-1].value >= 0.75 / 1.5
+    assert len(said) <= 3
 
 
 @pytest.mark.untraced
