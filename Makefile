@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-memory study-experiments study-ope study-backtest dashboards pictures notebooks docs format lock clean
+.PHONY: help demo test check bench up down study-worlds study-capacity study-exactness study-failover study-detection study-nab study-sink study-dashboards study-incidents study-trend study-alerts study-memory study-experiments study-ope study-backtest dashboards pictures notebooks docs format lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -56,6 +56,9 @@ study-capacity: $(READY) ## how much load fits, from events at a moderate load, 
 
 study-exactness: $(READY) ## counts through kills, a broker restart and a stalled worker, ten seeds on a real Kafka, 20 minutes; ARGS="--seeds 3 4"
 	$(BIN)/python benchmarks/study_exactness.py $(ARGS)
+
+study-failover: $(READY) ## one alert and one change through the deaths of three leaders on a real Kafka, 15 minutes
+	$(BIN)/python benchmarks/study_failover.py $(ARGS)
 
 study-sink: $(READY) ## 300,000 points through kills of the sink and of InfluxDB and every fault of a proxy, 10 minutes; ARGS="--points 12000 --outage 6"
 	$(BIN)/python benchmarks/study_sink.py $(ARGS)
