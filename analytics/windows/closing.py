@@ -29,6 +29,7 @@ from routecast.models.rows import KEPT_MS, PANE_MS
 _AGAIN_MS: Final = (10_000, 120_000)
 """How long after their minute windows are looked at again, beside the last time: once rows that a rebalance held up are there, and for feedback."""
 _LENGTHS_MS: Final[dict[ClosedWindow, int]] = {"10s": PANE_MS, "1m": MINUTE_MS, "1h": HOUR_MS}
+_SILENT: Final = 3
 _COMPARED: Final = [place for place, name in enumerate(SUMS) if name != "open"]
 _MIX: Final[Ints] = np.cumprod(np.full(len(_COMPARED), 6364136223846793005, np.int64))
 """Odd numbers that make one of all sums, which differs where any of them does, but for one chance in 2^63."""
@@ -138,12 +139,13 @@ class Closing:
         self._jobs.append(_Job(window, start_ms, columns, version, peak, builder.targets, builder.groups, final, silent))
 
     def take(self, most: int) -> list[WindowRecord]:
-        """Records to publish, of windows of `most` subjects, all together, and of at least one window."""
+        """Records to publish, `most` and those of one window more at the most; three subjects without news take as long as a record."""
         found: list[WindowRecord] = []
         while self._jobs and most > 0:
             job = self._jobs.popleft()
-            found += self._hour(job) if job.window == "1h" else self._window(job)
-            most -= len(job.targets) + len(job.groups.subjects)
+            news = self._hour(job) if job.window == "1h" else self._window(job)
+            found += news
+            most -= max(len(news), (len(job.targets) + len(job.groups.subjects)) // _SILENT)
         return found
 
     def _window(self, job: _Job) -> list[WindowRecord]:

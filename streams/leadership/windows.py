@@ -15,7 +15,7 @@ from routecast.models.rows import KEPT_MS, PANE_MS, TargetTotals
 from routecast.streams.topics import DETAILS, METRICS, Topic
 
 _AT_ONCE: Final = 600
-"""Subjects whose windows are described or closed in a second: 20 ms. At least one window is done at every tick."""
+"""Subjects whose windows are described or closed in a second: 20 ms. At least one window is done at a tick."""
 _BEHIND_MS: Final = 60_000
 """How long before the last details of another leader all of its windows had been published."""
 
@@ -39,25 +39,33 @@ class Windows:
         self.builder = DetailsBuilder(config, self.begin_ms, merge)
         self._closing = Closing(self.builder, self.begin_ms, max(0, int(published_ms) // PANE_MS * PANE_MS - _BEHIND_MS))
         self._services = sorted(config.services)
-        self._undescribed = False
+        self._updated = self._undescribed = self._untold = False
         self._at_ms = now_ms
 
     def update(self, now_ms: float, merge: Merge, totals: Mapping[str, TargetTotals] | None = None) -> None:
         """Let windows end with the last pane that is over. `totals` are the merge's, for whoever has them."""
         self.builder.update(now_ms, merge, totals)
         self._closing.look()
-        self._undescribed = True
+        self._updated = self._undescribed = self._untold = True
 
     def publish(self, now_ms: float, term: int, seq: int) -> Iterator[Published]:
-        """What is ready at this tick: first details, then closed windows."""
+        """What is ready at this tick: first details, then closed windows. Of many targets an update, each window and the details have ticks of their own."""
         elapsed_s, self._at_ms = max(1.0, (now_ms - self._at_ms) / 1000.0), now_ms
         most = int(_AT_ONCE * elapsed_s)
+        many = len(self.builder.targets) > most
+        updated, self._updated = self._updated, False
+        if updated and many:
+            return
         if self._undescribed:
             self._undescribed = not self.builder.describe(most)
-            if self._undescribed:
+            if self._undescribed or many:
                 return
+        if self._untold:
+            self._untold = False
             for service in self._services:
                 yield DETAILS, service.encode(), self.builder.record(service, term, seq), 0
+            if many:
+                return
         for record in self._closing.take(most):
             yield METRICS, record.key.encode(), record.encode(), record.partition
 
