@@ -8,6 +8,7 @@ Tombstones clean up the log and say nothing here: panes expire by the time of th
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import msgspec
 from routecast.analytics.experiments.arm_sums import merged
 from routecast.analytics.totals import added
 from routecast.models.errors import DecodeError
-from routecast.models.rows import PANE_MS, SLOT_MS, ArmTotals, PaneRow, Slot, TargetPane, TargetTotals, TotalsRow, decode_row
+from routecast.models.rows import PANE_MS, SLOT_MS, ArmTotals, PaneRow, RouterSeen, Slot, TargetPane, TargetTotals, TotalsRow, decode_row
 
 PaneKey = tuple[int, int]
 """(partition, chunk)."""
@@ -175,7 +176,14 @@ class Merge:
 
     def routers(self, now_ms: float, within_ms: float = 30_000) -> int:
         """How many routers gave a sign of life within this time."""
-        return sum(seen.at_ms >= now_ms - within_ms for row in self.totals.values() for seen in row.routers)
+        return sum(1 for _ in self._alive(now_ms, within_ms))
+
+    def routers_by_service(self, now_ms: float, within_ms: float = 30_000) -> Counter[str]:
+        """How many of them route each service; those that do not say so stand under the empty name, and may route any."""
+        return Counter(service for seen in self._alive(now_ms, within_ms) for service in set(seen.services) or {""})
+
+    def _alive(self, now_ms: float, within_ms: float) -> Iterator[RouterSeen]:
+        return (seen for row in self.totals.values() for seen in row.routers if seen.at_ms >= now_ms - within_ms)
 
 
 _NOTHING = Slot(0)

@@ -220,7 +220,9 @@ class Leader:
             self._details_ms = now_ms - now_ms % self._metrics_ms
             self.windows.update(now_ms, self.merge, self._totals)
         tick = Tick(self._term, self._seq, now_ms, self.merge.routers(now_ms))
-        snapshots = [Message(SCORES, service.encode(), self._snapshot(analyst, tick)) for service, analyst in self._analysts.items()]
+        routers = self.merge.routers_by_service(now_ms)
+        ticks = {service: tick._replace(routers=routers[service] + routers[""]) for service in self._analysts}
+        snapshots = [Message(SCORES, service.encode(), self._snapshot(analyst, ticks[service])) for service, analyst in self._analysts.items()]
         record = TickRecord(
             term=self._term, seq=self._seq, at_ms=now_ms, offsets=self.merge.offsets, routers=tick.routers, config_version=self._config.version,
             sha256={message.key.decode(): sha256(message.value).hexdigest() for message in snapshots}, looks=tuple(self._looks),

@@ -306,6 +306,16 @@ def test_routers_are_counted_while_they_give_signs_of_life() -> None:
     assert (merge.routers(T0 + 40_000), merge.routers(T0 + 41_000), merge.routers(T0 + 75_000)) == (2, 1, 0)
 
 
+def test_routers_are_counted_for_the_services_they_route() -> None:
+    """One that names none stands under the empty name; one that names a service twice counts once; silent ones not at all."""
+    fold = PartitionFold(0)
+    told = [("a", ("chat",)), ("b", ("chat", "chat", "search")), ("c", ())]
+    fold.apply(0, T0 + 40_000, [RouterStats(at_ms=T0 + 40_000, emitter=emitter, services=services) for emitter, services in told])
+    merge = merged(fold.flush())
+    assert merge.routers_by_service(T0 + 40_000) == {"chat": 2, "search": 1, "": 1}
+    assert merge.routers_by_service(T0 + 75_000) == {}
+
+
 @pytest.mark.parametrize("record", [(b"pane/0/0/0", b"\xc1"), (b"totals/0/0", b"{}"), (b"totals/0/0", b"")])
 def test_record_that_is_no_row_names_its_key(record: tuple[bytes, bytes]) -> None:
     """A foreign record in the changelog is an error that says which."""

@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from routecast.models.config import Config
-from routecast.models.events import Outcome, Started, encode_events
+from routecast.models.events import Outcome, RouterStats, Started, encode_events
 from routecast.models.snapshot import encode_snapshot
 from routecast.models.tick import TickRecord, decode_tick
 from routecast.testing import Fleet
@@ -146,3 +146,20 @@ def test_a_snapshot_of_twenty_streaming_targets_stays_small() -> None:
     assert snapshot is not None
     assert sum(len(target.ttft_ms) + len(target.tpot_ms) for target in snapshot.targets) == 640
     assert len(encode_snapshot(snapshot)) <= 16_384
+
+
+def test_a_router_of_another_service_is_no_second_opinion() -> None:
+    """The only router of a service finds that a target fails: with nobody else to ask, the pooled evidence opens it for good."""
+    targets = [{"id": name, "provider": name, "model": "m", "service": service} for name, service in (("good", "chat"), ("bad", "chat"), ("x", "search"))]
+    fleet = Fleet(Config.model_validate({"target": targets}), routers=1, service="chat", seed=3)
+    states = []
+    for _ in range(30):
+        fleet.pipeline.log.append("events", encode_events([RouterStats(at_ms=fleet.now_ms, emitter="elsewhere", services=("search",))]))
+        for _ in range(10):
+            fleet.advance_to(fleet.now_ms + 100)
+            call = fleet.router(0).start(fleet.router(0).choose())
+            fleet.queue.after(50.0, call.finish, "error" if call.decision.target == "bad" else "ok")
+        snapshot = fleet.snapshot()
+        assert snapshot is not None
+        states.append(next(target.state for target in snapshot.targets if target.id == "bad"))
+    assert set(states[10:]) <= {"open", "recovering"}, states
