@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from multiprocessing import active_children
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,16 @@ def test_ctrl_c_ends_all_processes_at_once_and_one_of_them_speaks(tmp_path: Path
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (7, "")
+
+
+def test_processes_leave_ctrl_c_to_the_one_that_asked() -> None:
+    """They work on: it is who asked that ends them."""
+    with processes(2) as pool:
+        pool.submit(int).result()
+        for process in active_children():
+            os.kill(process.pid or 0, signal.SIGINT)
+        assert wait([process.sentinel for process in active_children()], timeout=0.5) == []
+        assert pool.submit(divmod, 7, 2).result() == (3, 1)
 
 
 def test_work_is_shared_and_an_error_comes_out() -> None:
