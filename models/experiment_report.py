@@ -32,6 +32,8 @@ class ArmReport(_Frozen):
     policy: str
     """Empty: as outside the experiment."""
     share: float
+    targets: tuple[str, ...] = ()
+    """It has these alone; empty: all."""
     weights: dict[str, float] = {}
     """By target, in place of the configured ones; 0: kept away from it."""
     exposed: NonNegativeInt

@@ -32,6 +32,8 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the units."""
     policy: Label = ""
     """A policy of the configuration; a name that only a newer version knows is none."""
+    targets: tuple[Label, ...] = ()
+    """It has these alone, whatever is configured later; empty: all."""
     weights: dict[str, Annotated[float, msgspec.Meta(ge=0, le=1000)]] = {}
     """By target, in place of the configured ones; 0 keeps the arm away from it."""
     stopped: bool = False

@@ -127,7 +127,7 @@ class Running:
         stopped = self._state.stopped.get(arm.name)
         counts = {name: getattr(totals, name) for name in ("exposed", "attempts", "ok", "failed", "cancelled", "caller_fault", "agreed")}
         return ArmReport(
-            name=arm.name, policy=arm.policy, share=arm.share, weights=arm.weights,
+            name=arm.name, policy=arm.policy, share=arm.share, targets=arm.targets, weights=arm.weights,
             ended=totals.ok + totals.failed + totals.cancelled + totals.caller_fault, **counts,
             p95_ms=p95_ms(totals), levels={name: Level(units=int(known[name].n), mean=level(name, known[name].mean)) for name in MEASURES if known[name].n},
             stopped_ms=stopped[0] if stopped else None, stopped_why=stopped[1] if stopped else "",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 
@@ -149,9 +149,9 @@ def _way_of(arm: Arm, base: Way, policies: Policies, routing: Routing, rng: rand
     if arm.stopped:
         return base
     name, policy = policies.named(arm.policy) if arm.policy in POLICIES else (base.name, base.policy)
-    if not arm.weights:
+    if not arm.targets and not arm.weights:
         return Way(base.present, _turning(wheel, base.own, base.own.weight), name, policy)
-    view = _weighed(base.present.view, arm.weights)
+    view = _weighed(base.present.view, arm)
     own = _turning(wheel, base.own, [max(1e-9, target.weight) for target in view.targets])
     return Way(Present(view, routing, rng), own, name, policy)
 
@@ -162,7 +162,9 @@ def _turning(wheel: list[float], own: Own, weight: list[float]) -> Own:
     return made
 
 
-def _weighed(view: View, weights: Mapping[str, float]) -> View:
+def _weighed(view: View, arm: Arm) -> View:
+    away = {target.id: 0.0 for target in view.targets if arm.targets and target.id not in arm.targets}
+    weights = arm.weights | away
     targets = [target.model_copy(update={"weight": weights[target.id]}) if target.id in weights else target for target in view.targets]
     entries = [replace(entry, weight=weights[entry.id]) if entry.id in weights else entry for entry in view.entries]
     return view._replace(targets=targets, entries=entries)

@@ -25,11 +25,12 @@ def report(*arms: ArmReport, **more: Any) -> ExperimentReport:
 
 
 def test_an_arm_shows_what_makes_it_different(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its policy, its weights, and the first of the targets that it is kept away from."""
+    """Its policy, its weights, and the first of the targets that it has alone or is kept away from."""
     weights = {"a": 2.0, **dict.fromkeys("bcdef", 0.0)}
-    show_experiment(report(arm("control"), arm("mini", policy="greedy", weights=weights)), 60_000.0, "table")
+    show_experiment(report(arm("control"), arm("two", targets=("g", "h")), arm("mini", policy="greedy", weights=weights)), 60_000.0, "table")
     said = " ".join(capsys.readouterr().out.split())
     assert "control - 50%" in said
+    assert "two only g, h 50%" in said
     assert "mini greedy, a × 2, without b, c, d and 2 more 50%" in said
 
 

@@ -183,13 +183,13 @@ def _made(fields: Mapping[str, object]) -> Experiment:
 def _refuse(loaded: Config, made: Experiment, running: Experiment | None) -> None:
     """Exit where it cannot begin, or would not mean anything."""
     targets = {target.id for target in loaded.targets_of(made.service)}
-    unknown = sorted({target for arm in made.arms for target in arm.weights} - targets)
+    unknown = sorted({target for arm in made.arms for target in arm.weights | dict.fromkeys(arm.targets)} - targets)
     if unknown:
         complain(missing("target", unknown[0], sorted(targets)))
     elif running is not None:
         complain(f"{running.name!r} runs on service {made.service!r}: `routecast experiment stop {running.name}` first")
-    elif not made.shadow and all((arm.policy, arm.weights) == (made.arms[0].policy, made.arms[0].weights) for arm in made.arms):
-        complain("all arms are the same: give one of them a policy=, a model= or a weight.TARGET=; for a test of the method itself, name the present policy")
+    elif not made.shadow and len({(arm.policy, arm.targets, *sorted(arm.weights.items())) for arm in made.arms}) == 1:
+        complain("all arms are the same: give one a policy=, targets=, model= or weight.TARGET=; for a test of the method itself, name the present policy")
     else:
         return
     raise typer.Exit(USAGE)

@@ -26,8 +26,9 @@ class _Written(NamedTuple):
     name: str
     share: float | None
     policy: str
+    targets: tuple[str, ...]
+    """It has these alone; empty: all."""
     weights: dict[str, float]
-    """0 for the targets that the arm is kept away from."""
 
 
 def arms_of(texts: Sequence[str], targets: Sequence[TargetConfig]) -> tuple[Arm, ...]:
@@ -43,13 +44,17 @@ def arms_of(texts: Sequence[str], targets: Sequence[TargetConfig]) -> tuple[Arm,
     if open_ and left <= 0:
         raise typer.BadParameter(f"--arm: nothing is left for {open_[0].name!r}: shares of the others add up to {1.0 - left:g}")
     return tuple(
-        Arm(name=arm.name, policy=arm.policy, weights=arm.weights, share=left / len(open_) if arm.share is None else arm.share) for arm in written
+        Arm(
+            name=arm.name, policy=arm.policy, targets=arm.targets, weights=arm.weights,
+            share=left / len(open_) if arm.share is None else arm.share,
+        )
+        for arm in written
     )  # fmt: skip
 
 
 def _written(text: str, targets: Sequence[TargetConfig]) -> _Written:
     name, _, rest = text.partition(":")
-    share, policy, weights, away = None, "", dict[str, float](), set[str]()
+    share, policy, weights, kept = None, "", dict[str, float](), [target.id for target in targets]
     for part in rest.split(",") if rest else ():
         key, given, value = part.partition("=")
         if key == "policy" and given:
@@ -59,21 +64,22 @@ def _written(text: str, targets: Sequence[TargetConfig]) -> _Written:
         elif key.startswith("weight.") and given:
             weights[key.removeprefix("weight.")] = _number(key, value)
         elif key in _BELONGS and given:
-            away |= _others(f"--arm {text!r}", key, value.split("+"), targets)
+            belonging = _belonging(f"--arm {text!r}", key, value.split("+"), targets)
+            kept = [name for name in kept if name in belonging]
         else:
             keys = ", ".join(f"{known}=A+B" for known in _BELONGS)
             raise typer.BadParameter(f"--arm {text!r}: {part!r} is none of policy=NAME, share=NUMBER, {keys}, weight.TARGET=NUMBER")
-    if targets and len(away) == len(targets):
+    if targets and not kept:
         raise typer.BadParameter(f"--arm {text!r}: no target is left for {name!r}")
-    return _Written(name, share, policy, weights | dict.fromkeys(sorted(away), 0.0))
+    return _Written(name, share, policy, tuple(kept) if len(kept) < len(targets) else (), weights)
 
 
-def _others(arm: str, key: str, wanted: Sequence[str], targets: Sequence[TargetConfig]) -> set[str]:
-    """The targets that an arm which is to have only these is kept away from."""
+def _belonging(arm: str, key: str, wanted: Sequence[str], targets: Sequence[TargetConfig]) -> set[str]:
+    """The targets that an arm is to have alone."""
     of = {target.id: _BELONGS[key](target) or "" for target in targets}
     if unknown := [name for name in wanted if name not in of.values()]:
         raise typer.BadParameter(f"{arm}: {key} {unknown[0]!r} is that of no target; there are {', '.join(sorted(set(of.values())))}")
-    return {name for name, mine in of.items() if mine not in wanted}
+    return {name for name, mine in of.items() if mine in wanted}
 
 
 def rails_of(texts: Sequence[str] | None) -> dict[Rail, float]:

@@ -9,6 +9,8 @@ from routecast.cli.render import Form, show, show_rows
 from routecast.dashboards.terminal.words import lasting, line_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from routecast.models.experiment_report import ArmReport, Comparison, ExperimentReport
     from routecast.models.experiments import Measure, Rail
 
@@ -70,10 +72,16 @@ def _shadow_row(found: ExperimentReport, arm: ArmReport) -> tuple[str, ...]:
 
 
 def _way(arm: ArmReport) -> str:
-    """Policy, weights and which targets it is kept away from; nothing: as outside the experiment."""
+    """Policy, weights, which targets it has alone or is kept away from; nothing: as outside the experiment."""
+    weights = [f"{name} × {weight:g}" for name, weight in arm.weights.items() if weight]
     away = [name for name, weight in arm.weights.items() if not weight]
-    without = f"without {', '.join(away[:_NAMED])}{f' and {len(away) - _NAMED} more' if len(away) > _NAMED else ''}" if away else ""
-    return ", ".join(part for part in (arm.policy, *(f"{name} × {weight:g}" for name, weight in arm.weights.items() if weight), without) if part) or "-"
+    parts = (arm.policy, *weights, _some("only", arm.targets), _some("without", away))
+    return ", ".join(part for part in parts if part) or "-"
+
+
+def _some(word: str, names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{word} {', '.join(names[:_NAMED])}{more}" if names else ""
 
 
 def _arm_row(arm: ArmReport) -> tuple[str, ...]:

@@ -70,10 +70,10 @@ def test_arms_do_not_turn_the_wheels_of_others(trying: Make, snapshot: Make) -> 
 
 
 def test_an_arm_that_has_some_targets_alone_sends_nothing_elsewhere(trying: Make, snapshot: Make) -> None:
-    """Not for a second call either, nor while one of its targets is to be probed; the other arm has the others."""
-    names = [entry.id for entry in snapshot().targets]
-    ours, theirs = names[:2], names[2:]
-    arms = (Arm(name="a", share=0.5, weights=dict.fromkeys(theirs, 0.0)), Arm(name="b", share=0.5, weights=dict.fromkeys(ours, 0.0)))
+    """Not for a second call either, nor while one of its targets is to be probed; the last target, in neither list, came later."""
+    names = tuple(entry.id for entry in snapshot().targets)
+    ours, theirs = names[:2], names[2:-1]
+    arms = (Arm(name="a", share=0.5, targets=ours, weights={names[0]: 2.0}), Arm(name="b", share=0.5, targets=theirs))
     router, experiment = trying(arms=arms)
     closed = [replace(entry, state="open") if entry.id == theirs[0] else entry for entry in snapshot().targets]
     router.apply(replace(snapshot(seq=2), targets=closed, experiment=experiment))
