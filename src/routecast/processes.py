@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
 
 @contextmanager
-def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
+def processes(jobs: int) -> Generator[ProcessPoolExecutor]:
     """A pool of so many processes that leave Ctrl-C to this one: whatever ends the block early ends them at once, without a word of theirs."""
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
