@@ -74,7 +74,7 @@ class Rhythm:
 
     def _turn(self, at_ms: float) -> None:
         """The hour is over."""
-        weeks = np.minimum(_MOST_WEEKS, (at_ms - self._first_ms) // _WEEK_MS)
+        weeks = np.clip((at_ms - self._first_ms) // _WEEK_MS, 0.0, _MOST_WEEKS)  # a clock may be set back behind the first
         mean = np.clip(self._sum / np.maximum(self._n, 1.0), -_MOST, _MOST) * _MILLIONTHS
         old = self._levels[:, self._hour % HOURS]
         learned = np.where(old == _NEVER, mean, old + (mean - old) / (weeks + 1.0)).round()
