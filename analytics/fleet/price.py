@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 _TAU_S = 3_600.0
 """Prices change seldom, shares of cached prompts slowly."""
 _NOTHING = 1e-9
+_MOST_USD = 1e6
+"""What a single request may be reported to cost at the most."""
 _N, _USD, _LIST_USD = range(3)
 _PER_MTOK = 1e-6
 
@@ -47,13 +49,13 @@ class EffectivePrice:
                 self._sums[:, i] += (item.cost_n, item.cost_micro_usd / MILLION, asked)
 
     def usd(self, targets: Sequence[TargetConfig], input_tokens: float, output_tokens: float, weight: float) -> Floats:
-        """Expected USD of a request with so many tokens, per target; the list price counts as `weight` requests. 0 where nothing is known."""
+        """Expected USD of a request with so many tokens, per target, 1e6 at the most; the list price counts as `weight` requests. 0 where nothing is known."""
         n, usd, listed = self._sums
         asked = np.array([list_usd(target, input_tokens, output_tokens) for target in targets])
         prior = weight * listed / np.maximum(n, _NOTHING)
         by_list = asked * (usd + prior) / np.maximum(listed + prior, _NOTHING)
         plain = (usd + weight * asked * (asked > 0)) / np.maximum(n + weight * (asked > 0), _NOTHING)
-        return np.where(n <= _NOTHING, asked, np.where(listed > _NOTHING, by_list, plain))
+        return np.minimum(np.where(n <= _NOTHING, asked, np.where(listed > _NOTHING, by_list, plain)), _MOST_USD)
 
 
 def list_usd(target: TargetConfig, input_tokens: float, output_tokens: float) -> float:

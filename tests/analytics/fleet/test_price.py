@@ -59,3 +59,8 @@ def test_old_costs_fade() -> None:
         new = TargetTotals("a", cost_n=1000, cost_micro_usd=round(usd * 1e6), cost_input_tokens=500_000, cost_output_tokens=100_000)
         price.update(elapsed_s, [new], [LISTED])
     assert price.usd([LISTED], 500.0, 100.0, 0.0)[0] == pytest.approx(ASKED / (1 + math.exp(-1)))
+
+
+def test_no_report_makes_a_request_dearer_than_any_can_be() -> None:
+    """A million for a request of one token: what follows for usual ones must not spoil the snapshot for all other targets."""
+    assert _price(TargetTotals("a", cost_n=1, cost_micro_usd=10**12, cost_input_tokens=1), weight=0.0) == 1e6
