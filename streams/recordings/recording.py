@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -163,29 +164,40 @@ class RecordingWriter:
         try:
             self._zip.writestr(_member(name), data, zipfile.ZIP_DEFLATED, _LEVEL)
         except OSError as error:
-            raise RoutecastError(
-                f"{str(self._path)!r} cannot be written ({error.strerror}): the recording is not complete, make room and record again"
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> RoutecastError:
+        return RoutecastError(f"{str(self._path)!r} cannot be written ({error.strerror}): the recording is not complete, make room and record again")
 
     def close(self) -> Manifest:
         """Write what waits, the manifest and the seal; what the file holds. A second call changes nothing."""
         if self.manifest is not None:
             return self.manifest
         try:
-            for place in sorted(self._logs):
-                if self._logs[place].size:
-                    self._write(self._logs[place])
-            self.manifest = Manifest(
-                format=FORMAT, routecast=version("routecast"), prefix=self._prefix, base=self.base, events=self.events,
-                stretches=tuple(self._logs[place].stretch() for place in sorted(self._logs)),
-            )  # fmt: skip
-            self._store(_MANIFEST, self.manifest.model_dump_json(indent=1).encode())
-            self._zip.comment = _SEAL + b"0" * _HEX
-            self._zip.close()
-            self._file.seal()
+            manifest = self._finish()
+            self._file.close()  # which writes what is buffered
+        except OSError as error:
+            raise self._unwritable(error) from error
         finally:
-            self._file.close()
-        return self.manifest
+            self._zip.fp = None  # or it would write to a closed file when it is let go of
+            with suppress(OSError):
+                self._file.close()
+        self.manifest = manifest
+        return manifest
+
+    def _finish(self) -> Manifest:
+        for place in sorted(self._logs):
+            if self._logs[place].size:
+                self._write(self._logs[place])
+        manifest = Manifest(
+            format=FORMAT, routecast=version("routecast"), prefix=self._prefix, base=self.base, events=self.events,
+            stretches=tuple(self._logs[place].stretch() for place in sorted(self._logs)),
+        )  # fmt: skip
+        self._store(_MANIFEST, manifest.model_dump_json(indent=1).encode())
+        self._zip.comment = _SEAL + b"0" * _HEX
+        self._zip.close()
+        self._file.seal()
+        return manifest
 
 
 class Recording:

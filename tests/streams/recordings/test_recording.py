@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import tracemalloc
 import zipfile
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from routecast.models.errors import CheckFailed, ConfigError, DecodeError
+from routecast.models.errors import CheckFailed, ConfigError, DecodeError, RoutecastError
 from routecast.streams.memory import Record
 from routecast.streams.recordings.recording import PART_BYTES, Recording, RecordingWriter
 
@@ -186,6 +187,20 @@ def test_an_error_before_the_first_record_leaves_no_file(tmp_path: Path) -> None
 def _add_and_fail(out: RecordingWriter) -> None:
     out.add("events", 0, Record(0, 1.0, b"", b"x"))
     raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("room", [100, 3_000, 200_000])
+def test_a_disk_that_is_full_is_said_whenever_it_is(tmp_path: Path, room: int) -> None:
+    """At a part, or only when what was buffered is written; and the file is no recording."""
+    path, before = tmp_path / "full.rec", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(RoutecastError, match="make room and record again"):
+            _write(path, _random_records(3, 200, 2 * room))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with pytest.raises(DecodeError):
+        Recording(path)
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
