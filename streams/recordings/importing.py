@@ -11,6 +11,7 @@ import gzip
 import heapq
 import json
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -113,13 +114,12 @@ class Import:
         return last_ms
 
     def _attempts(self) -> Iterator[Attempt]:
-        with _opened(self._log) as file:
-            lines = self._csv(file) if self._format() == "csv" else self._json(file)
-            for line in lines:
-                attempt = self._requests.attempt(line.number, line.row)
-                if attempt is not None:
-                    self._know(attempt.started)
-                    yield attempt
+        text = _text_of(self._log)
+        for line in self._csv(text) if self._format() == "csv" else self._json(text):
+            attempt = self._requests.attempt(line.number, line.row)
+            if attempt is not None:
+                self._know(attempt.started)
+                yield attempt
 
     def _format(self) -> str:
         suffix = Path(self._log.stem if self._log.suffix == ".gz" else self._log.name).suffix
@@ -138,8 +138,8 @@ class Import:
             region=started.region or None,
         )  # fmt: skip
 
-    def _csv(self, file: IO[str]) -> Iterator[_Line]:
-        rows = csv.reader(file, delimiter=self._mapping.delimiter)
+    def _csv(self, text: Iterator[str]) -> Iterator[_Line]:
+        rows = csv.reader(text, delimiter=self._mapping.delimiter)
         heads = [head.strip() for head in next(rows, [])]
         self._check(heads)
         while True:
@@ -157,9 +157,9 @@ class Import:
             elif cells:
                 self._requests.lost(rows.line_num, f"has not the {len(heads)} cells of the heading", self._mapping.delimiter.join(cells))
 
-    def _json(self, file: IO[str]) -> Iterator[_Line]:
+    def _json(self, text: Iterator[str]) -> Iterator[_Line]:
         early: list[_Line] = []
-        lines = self._objects(file)
+        lines = self._objects(text)
         for line in lines:
             early.append(line)
             if len(early) >= _LOOKED_AT:
@@ -171,19 +171,19 @@ class Import:
         yield from early
         yield from lines
 
-    def _objects(self, file: IO[str]) -> Iterator[_Line]:
-        for number, text in enumerate(file, 1):
-            if not text.strip():
+    def _objects(self, text: Iterator[str]) -> Iterator[_Line]:
+        for number, line in enumerate(text, 1):
+            if not line.strip():
                 continue
             self._lines += 1
             try:
-                row = json.loads(text)
+                row = json.loads(line)
             except (ValueError, RecursionError):
                 row = None
             if isinstance(row, dict):
                 yield _Line(number, row)
             else:
-                self._requests.lost(number, "is no JSON object", text.strip())
+                self._requests.lost(number, "is no JSON object", line.strip())
 
     def _check(self, heads: list[str]) -> None:
         self._seen = set(heads)
@@ -210,6 +210,15 @@ def _opened(log: Path) -> IO[str]:
         return log.open(encoding="utf-8-sig", errors="replace", newline="")
     except OSError as error:
         raise ConfigError(f"{str(log)!r} cannot be read: {error.strerror}") from error
+
+
+def _text_of(log: Path) -> Iterator[str]:
+    """The lines of a log, unpacked. Raises ConfigError where it cannot be read to its end."""
+    with _opened(log) as file:
+        try:
+            yield from file
+        except (OSError, EOFError, zlib.error) as error:
+            raise ConfigError(f"{str(log)!r} cannot be read to its end ({error}): take another copy of the file") from error
 
 
 def _began_ms(attempt: Attempt) -> float:

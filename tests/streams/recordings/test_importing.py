@@ -167,6 +167,15 @@ def test_a_column_that_does_not_exist_is_named_beside_those_that_do(imported: Do
     assert not (tmp_path / "out.rec").exists()
 
 
+@pytest.mark.parametrize("damage", [lambda packed: packed[: len(packed) // 2], lambda packed: packed[:-8] + bytes(8), lambda _: b"no archive"])
+def test_an_archive_that_is_damaged_is_said_and_leaves_no_recording(imported: Do, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Cut short, changed, or none at all."""
+    text = HEAD + "".join(f"{i},{i % 7},east,ok\n" for i in range(5000))
+    with pytest.raises(ConfigError, match=r"log\.csv\.gz.*take another copy"):
+        imported(damage(gzip.compress(text.encode())), name="log.csv.gz")
+    assert not (tmp_path / "out.rec").exists()
+
+
 def test_a_log_of_which_nothing_can_be_mapped_says_why(imported: Do, tmp_path: Path) -> None:
     """And leaves no file behind; so does one whose kind nobody knows, or with a time zone that does not exist."""
     with pytest.raises(CheckFailed, match=r"no line of .* could be mapped: .*at is no number \(1 lines, first 2: 'x'\)"):
