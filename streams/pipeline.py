@@ -118,7 +118,6 @@ class Pipeline:
                     self.leader.take(row.key, row.value)
                 except DecodeError as error:
                     self._bury(PANES, fold.partition, row.offset, row.value, str(error))
-        self.log.trim(self.kept, {DETAILS: self.kept // 100}, ROOM if self.leader.on_auto() else None)
 
     def lead(self, now_ms: float) -> bool:
         """Tick when it is time to; whether snapshots were published."""
@@ -144,8 +143,11 @@ class Pipeline:
             self.log.append(message.topic, message.value, key=message.key, partition=message.partition)
 
     def news(self) -> News:
-        """What was published since the last call."""
-        return News(list(self._decoded(SCORES, decode_snapshot)), list(self._decoded(DETAILS, Details.decode)), list(self._decoded(INSIGHTS, decode_insight)))
+        """What was published since the last call. Everything on the log has been read then: the oldest records go."""
+        snapshots, details, insights = self._decoded(SCORES, decode_snapshot), self._decoded(DETAILS, Details.decode), self._decoded(INSIGHTS, decode_insight)
+        news = News(list(snapshots), list(details), list(insights))
+        self.log.trim(self.kept, {DETAILS: self.kept // 100}, ROOM if self.leader.on_auto() else None)
+        return news
 
     def _decoded(self, topic: Topic, decode: Callable[[bytes], Published]) -> Iterator[Published]:
         for record in self._new(topic, 0):

@@ -8,9 +8,13 @@ from hashlib import sha256
 import pytest
 
 from routecast.models.config import Config
-from routecast.models.events import Outcome, RouterStats, Started, encode_events
+from routecast.models.events import Outcome, RouterStats, Started, Tripped, encode_events
 from routecast.models.snapshot import encode_snapshot
 from routecast.models.tick import TickRecord, decode_tick
+from routecast.streams.clock import FixedClock
+from routecast.streams.memory import MemoryLog
+from routecast.streams.pipeline import Pipeline
+from routecast.streams.topics import TRIPS
 from routecast.testing import Fleet
 
 OUTCOMES: list[Outcome] = ["ok", "error", "timeout", "rate_limited", "cancelled"]
@@ -163,3 +167,18 @@ def test_a_router_of_another_service_is_no_second_opinion() -> None:
         assert snapshot is not None
         states.append(next(target.state for target in snapshot.targets if target.id == "bad"))
     assert set(states[10:]) <= {"open", "recovering"}, states
+
+
+def test_details_of_many_services_are_read_before_they_make_room() -> None:
+    """Also where a router's word has them published before the rows are written, which is when the log used to be cleared."""
+    config = Config.model_validate({"target": [{"id": f"t{i}", "provider": "p", "model": "m", "service": f"s{i}"} for i in range(12)]})
+    clock = FixedClock(1_700_000_000_000.0)
+    pipeline = Pipeline(config, MemoryLog(clock), clock.at_ms)
+    described = list[int]()
+    for second in range(12):
+        clock.at_ms += 1000.0
+        pipeline.log.append(TRIPS, encode_events([Tripped(at_ms=clock.at_ms, emitter=f"router {second}", target=f"t{second}")]))
+        assert pipeline.publish(clock.at_ms)
+        pipeline.flush()
+        described.append(len(pipeline.news().details))
+    assert Counter(described) == {0: 11, 12: 1}
