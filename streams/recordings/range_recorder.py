@@ -32,8 +32,6 @@ async def record_range(read: TimedReader, out: RecordingWriter, within: Range, t
 
     `tell` hears how many events were recorded and the append time they have reached, epoch ms. Raises CheckFailed where there is no event within.
     """
-    for record in (await States.of(read)).others:
-        out.add(STATE, 0, record)
     first_ms, last_ms = math.inf, -math.inf
     for partition in await read.partitions(EVENTS):
         first, end = await _stretch(read, EVENTS, partition, within)
@@ -43,6 +41,8 @@ async def record_range(read: TimedReader, out: RecordingWriter, within: Range, t
             tell(out.events, record.append_ms)
     if first_ms > last_ms:
         raise CheckFailed("no event was appended within this range: see the oldest and newest with `routecast tail events`")
+    for record in (await States.of(read)).others:
+        out.add(STATE, 0, record)
     beside = Range(_time(within.begin, first_ms), _time(within.end, last_ms + 1.0))
     for topic in _BESIDE:
         for partition in await read.partitions(topic):

@@ -68,3 +68,4 @@ def test_a_stretch_without_events_is_an_error(fleet: Fleet, tmp_path: Path, run:
     """Rather than a file in which nothing is."""
     with pytest.raises(CheckFailed, match="no event was appended within this range"):
         _record(fleet, tmp_path / "a.rec", Range(fleet.now_ms + 1000, None), run)
+    assert not (tmp_path / "a.rec").exists()
