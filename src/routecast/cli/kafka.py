@@ -62,13 +62,6 @@ def quiet() -> None:
         logging.getLogger(name).propagate = False
 
 
-def hush() -> None:
-    """Keep client libraries from writing to the terminal: an error says the same in one sentence."""
-    for name in ("aiokafka", "asyncio"):
-        logging.getLogger(name).addHandler(logging.NullHandler())
-        logging.getLogger(name).propagate = False
-
-
 async def _within(work: Coroutine[Any, Any, Result], within_s: float | None) -> Result:
     async with asyncio.timeout(within_s):
         return await work

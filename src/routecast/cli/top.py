@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from routecast.cli.kafka import READ_S, File, Json, Url, ask, configured, hush
+from routecast.cli.kafka import READ_S, File, Json, Url, ask, configured, quiet
 from routecast.cli.render import complain, console, show_json
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _run(film: Film | None, config: Path | None, kafka: str | None, speed: float
         usual = 1.0 if film.name != "demonstration" else DEMO_SPEED
         Top(Player(film, clock, speed=speed or usual, from_ms=from_ms), _who()).run()
     else:
-        hush()
+        quiet()
         Top(Live(configured(config, kafka), clock), _who()).run()
 
 
