@@ -119,6 +119,8 @@ def test_a_recording_through_the_death_of_the_leader_is_verified(
         for partition in range(4):
             assert list(other.records("events", partition)) == [record for record in one.records("events", partition) if record.append_ms < int(until_ms)]
     assert replay(str(part)).returncode == 0
+    shown = routecast("record", "--out", str(part.with_suffix(".later")), "--from", "0:3,1:3,2:3,3:3").stdout
+    assert "events from 0:3,1:3,2:3,3:3 on in" in shown
 
 
 def stretch_ms(file: Path) -> tuple[float, float]:

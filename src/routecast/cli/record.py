@@ -58,7 +58,7 @@ def record(
     if json:
         show_json(manifest)
     else:
-        _print(manifest, out, plain=plain)
+        _print(manifest, out, begin, plain=plain)
 
 
 async def _record_range(settings: Kafka, out: Path, within: Range, *, json: bool) -> Manifest:
@@ -116,9 +116,9 @@ async def _tell(recorder: Recorder, progress: Progress) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-def _print(manifest: Manifest, out: Path, *, plain: bool) -> None:
+def _print(manifest: Manifest, out: Path, begin: str, *, plain: bool) -> None:
     base = manifest.base
-    begins = f"from checkpoint {base.term}/{base.seq}" if base else "from the beginning of the log"
+    begins = f"from checkpoint {base.term}/{base.seq}" if base else "from the beginning of the log" if begin in get_args(Begin) else f"from {begin} on"
     if not plain:
         show(f"{manifest.events:,} events {begins} in {str(out)!r}, {out.stat().st_size / 1e6:.1f} MB\n")
     rows = [

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def tail(
-    topic: Annotated[str, typer.Argument(help="events, panes, trips, control, ticks, scores, details, metrics, insights, state, vitals or deadletter.")] = "events",
+    topic: Annotated[
+        str, typer.Argument(help="events, panes, trips, control, ticks, scores, details, metrics, insights, state, vitals or deadletter.")
+    ] = "events",
     *,
     begin: Annotated[str, typer.Option("--from", help="beginning, end, N-back (N records before the end of each partition), or an offset.")] = "end",
     partition: Annotated[int | None, typer.Option(min=0, help="Only this partition.")] = None,
