@@ -51,6 +51,9 @@ class Options(TypedDict, total=False):
     """Overrides `routing.hedging.enabled`."""
 
 
+_OPTIONS = frozenset(Options.__annotations__)
+
+
 class Ended(NamedTuple, Generic[Value]):
     """What `send` returned or raised."""
 
@@ -59,9 +62,14 @@ class Ended(NamedTuple, Generic[Value]):
 
 
 class Request:
-    """One request of the application, from the first choice to the answer or the last failure."""
+    """One request of the application, from the first choice to the answer or the last failure.
+
+    Raises TypeError for an option that does not exist: one that is silently ignored is worse than an error.
+    """
 
     def __init__(self, caller: Caller, requirements: Requirements | None, options: Options, number: int) -> None:
+        if unknown := options.keys() - _OPTIONS:
+            raise TypeError(f"there is no option {min(unknown)!r}: choose among {', '.join(sorted(_OPTIONS))}")
         router, routing = caller.router, caller.routing
         self._caller = caller
         self._router = router

@@ -175,6 +175,16 @@ def test_the_application_may_judge_by_itself() -> None:
     assert (answer.value, [attempt.outcome for attempt in answer.attempts]) == ("good", ["error", "ok"])
 
 
+def test_an_option_that_does_not_exist_is_refused() -> None:
+    """A deadline that is spelt wrong would be none."""
+    queue = EventQueue(START_MS)
+    router = router_on(queue)
+    wrong: Any = {"deadline": 100}
+    with pytest.raises(TypeError, match=r"no option 'deadline': choose among .*deadline_ms"):
+        run(queue, router.call(fails(0, ConnectionError), **wrong))
+    assert events_of(router) == []
+
+
 @pytest.mark.parametrize("hedge", [False, True])
 def test_a_judgement_that_fails_leaves_no_call_open(hedge: bool) -> None:
     """What `classify` raises reaches the caller; of the target it says nothing."""
