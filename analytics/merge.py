@@ -17,7 +17,7 @@ import msgspec
 from routecast.analytics.experiments.arm_sums import merged
 from routecast.analytics.totals import added
 from routecast.models.errors import DecodeError
-from routecast.models.rows import PANE_MS, SLOT_MS, ArmTotals, PaneRow, RouterSeen, Slot, TargetPane, TargetTotals, TotalsRow, decode_row
+from routecast.models.rows import PANE_MS, SLOT_MS, ArmTotals, PaneRow, RouterSeen, Slot, TargetTotals, TotalsRow, decode_row
 
 PaneKey = tuple[int, int]
 """(partition, chunk)."""
@@ -151,13 +151,6 @@ class Merge:
         self._expired_ms = max(self._expired_ms, before_ms)
         for pane_ms in [p for p in self.panes if p + PANE_MS <= before_ms]:
             del self.panes[pane_ms]
-
-    def panes_between(self, from_ms: float, to_ms: float) -> Iterator[TargetPane]:
-        """The panes of every target that start within [from, to), all partitions."""
-        for pane_ms in sorted(self.panes):
-            if from_ms <= pane_ms < to_ms:
-                for key in sorted(self.panes[pane_ms]):
-                    yield from self.panes[pane_ms][key].targets
 
     def target_totals(self) -> dict[str, TargetTotals]:
         """Eternal sums of every target, all partitions together, by name."""

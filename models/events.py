@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple, NewType
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -17,9 +17,6 @@ from routecast.models.decision_ref import DecisionRef as DecisionRef  # noqa: PL
 from routecast.models.experiments import Experiment
 from routecast.models.severity import AlertKind, Severity
 from routecast.models.wire import Count, DurationMs, EpochMs, Label, Ratio, Text, Usd
-
-TargetId = NewType("TargetId", str)
-"""One routable deployment: it has a provider, a model, a service and a region."""
 
 Outcome = Literal["ok", "error", "timeout", "rate_limited", "cancelled"]
 Urgency = Literal["low", "medium", "high"]

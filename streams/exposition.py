@@ -22,7 +22,6 @@ from routecast.models.telemetry import BOUNDS_S, BUILD, READY, Bars, Family, Sam
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-LOOPBACK: Final = "127.0.0.1"
 _STOP_S: Final = 1.0
 
 Read = Callable[[], Iterable[Sample]]
