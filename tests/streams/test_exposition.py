@@ -130,7 +130,8 @@ def test_workers_tell_the_truth(config: Config, config_file: Path, start_worker:
 
     def complete() -> bool:
         found[:] = [sample for port in ports for sample in _samples(_scraped(port)[1])]
-        counted = _sum(found, "routecast_requests_total") == 39 and _sum(found, "gen_ai_client_operation_duration_seconds_count") == 31
+        sums = {"routecast_requests_started_total": 40, "routecast_requests_total": 39, "gen_ai_client_operation_duration_seconds_count": 31}
+        counted = all(_sum(found, name) == expected for name, expected in sums.items())
         return counted and {sample.labels["partition"] for sample in found if sample.name == "routecast_events_lag"} == {"0", "1", "2", "3"}
 
     eventually(complete)
