@@ -99,8 +99,9 @@ class Alerts:
         if period.end_ms <= self._end_ms:
             return []
         self._take(period, states)
-        fresh, changed = self._raise(self._judge.holding(), period.subjects, states)
-        cleared = self._settle(period.subjects, states)
+        holding = self._judge.holding()
+        fresh, changed = self._raise(holding, period.subjects, states)
+        cleared = self._settle(holding, period.subjects, states)
         changed |= self._explain(period.subjects)
         waking = self._wake(cleared)
         due = fresh | changed | waking
@@ -133,7 +134,7 @@ class Alerts:
             subject, number = subjects[place], int(holding[place, kind])
             if incidents is None or subject.kind == "provider" or states.get(subject.id) == "drained":
                 continue
-            severity = SEVERITIES.index(self._rules[""][number].severity)
+            severity = self._severity(number)
             known = self._active.get((subject.kind, subject.id, KINDS[kind]))
             if known is None:
                 alert = self._begun(subject, place, kind, number, severity)
@@ -151,7 +152,7 @@ class Alerts:
         alert_id = hashlib.sha256(name.encode()).hexdigest()[:12]
         return Active(alert_id, 0, alert_id, KINDS[kind], place, subject, number, severity, started_ms=self._end_ms)
 
-    def _settle(self, subjects: Sequence[Subject], states: Mapping[str, State]) -> list[Active]:
+    def _settle(self, holding: Ints, subjects: Sequence[Subject], states: Mapping[str, State]) -> list[Active]:
         """Make alerts less severe that have calmed down, and end them where nothing is left; those that ended."""
         ended_: list[Active] = []
         alerts = list(self._active.items())
@@ -163,9 +164,10 @@ class Alerts:
             elif not alert.calm_ms:
                 alert.calm_ms = self._end_ms
             elif self._end_ms - alert.calm_ms >= CALM_MS:
-                lesser = self._judge.lesser(alert.place, alert.rule)
-                if lesser >= 0:
-                    alert.severity, alert.rule, alert.calm_ms = SEVERITIES.index(self._rules[""][lesser].severity), lesser, 0.0
+                held, lesser = int(holding[alert.place, KINDS.index(alert.kind)]), self._judge.lesser(alert.place, alert.rule)
+                left = held if held >= 0 and self._severity(held) >= alert.severity else lesser
+                if left >= 0:
+                    alert.severity, alert.rule, alert.calm_ms = self._severity(left), left, 0.0
                     alert.said_ms = 0.0
                 else:
                     del self._active[key]
@@ -173,6 +175,9 @@ class Alerts:
                     if alert.severity >= HIGH:
                         self._forgive(alert, subjects)
         return ended_
+
+    def _severity(self, rule: int) -> int:
+        return SEVERITIES.index(self._rules[""][rule].severity)
 
     def _forgive(self, alert: Active, subjects: Sequence[Subject]) -> None:
         """Its own past, also where it is part of the service's and the system's."""

@@ -124,6 +124,17 @@ def test_a_partial_failure_wakes_within_five_minutes() -> None:
     assert [(alert.kind, alert.severity, alert.subject.id) for alert in said] == [("error_rate", "critical", "c")]
 
 
+def test_what_one_rule_ends_another_of_the_same_severity_goes_on_with() -> None:
+    """A target that fails less than the plain threshold asks for, and still burns what is allowed: nobody is told that it is over, nor woken again."""
+    room = Room()
+    room.run(600, n=50)
+    room.run(1500, failing={"a": 0.4}, n=50)
+    said = room.run(1500, failing={"a": 0.08}, n=50)
+    assert len(pages(room.said)) == 1
+    assert {alert.severity for alert in said if alert.subject.id == "a"} == {"critical"}
+    assert {alert.rule for alert in said if alert.subject.id == "a"} == {"threshold", "burn_rate"}
+
+
 @pytest.mark.untraced
 @given(st.lists(st.tuples(st.sampled_from(TARGETS), st.sampled_from([0.5, 1.0]), st.integers(1, 6), st.integers(30, 120)), max_size=5))
 @example([("a", 1.0, 6, 30)] * 2)
