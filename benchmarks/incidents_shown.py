@@ -1,4 +1,4 @@
-"""Whether an operator sees the troubles of a demonstration where to look for them, and which alert rules held of them, minute by minute."""
+"""Whether an operator sees the troubles of a demonstration where to look for them, and whether alert rules hold of them when the stream says so."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from grafana_queries import Query, Row, asked, everything, queries, substituted
 from live_demonstration import RUN, Played
 
+from routecast.dashboards.grafana.rules import EVERY_S
 from routecast.dashboards.points.scores import CODES
 from routecast.demo.demonstration import INCIDENTS, OUTAGE, PARTIAL, SLOWDOWN, STORM, Injected
 from routecast.models.config import Influx
@@ -85,15 +86,16 @@ class Shown(NamedTuple):
     seen: dict[str, int]
     """Rows that say so, by where they were looked for."""
     firing: dict[str, float]
-    """Seconds after its beginning when a rule first held of its target, by rule."""
+    """Seconds after its beginning when a rule first held of its target, by kind and severity."""
     raised: dict[str, float]
-    """The same of alerts of the stream, by kind and severity."""
+    """The same of alerts of the stream."""
 
     @property
     def missing(self) -> list[str]:
-        """What was not there: a sign, or a rule for what the stream has raised."""
+        """What was not there: a sign, or agreement of rules and stream, within two looks."""
         unseen = [name for name, rows in self.seen.items() if not rows]
-        return unseen + [f"rule {name}" for name in self.raised if f"routecast-{name}" not in self.firing]
+        names = sorted(self.firing.keys() | self.raised.keys())
+        return unseen + [f"rule and stream about {name}" for name in names if abs(self.firing.get(name, -1e9) - self.raised.get(name, 1e9)) > 2 * EVERY_S]
 
 
 class Look:
@@ -132,13 +134,14 @@ class Look:
         return sum(sign.says(row, usual) for row in rows if first_ms <= _at_ms(row) <= ends_ms)
 
     def _firing(self, run: str, begins_ms: float, ends_ms: float) -> dict[str, float]:
-        """Rules are looked at once a minute, as Grafana does."""
+        """Rules are looked at as often as Grafana does."""
         found: dict[str, float] = {}
-        rules = [q for q in self._queries if q.kind == "rule" and ("error" in q.file or "response" in q.file)]
-        for at_ms in range(int(begins_ms) + _MINUTE_MS, int(ends_ms) + 2 * _MINUTE_MS, _MINUTE_MS):
+        rules = [q for q in self._queries if q.kind == "rule" and "pipeline" not in q.file]
+        for at_ms in range(int(begins_ms) + EVERY_S * 1000, int(ends_ms) + 2 * _MINUTE_MS, EVERY_S * 1000):
             for rule in rules:
-                if rule.where not in found and any(row["target"] == run and float(row["_value"]) > 1 for row in self._ask(rule, run, at_ms)):
-                    found[rule.where] = (at_ms - begins_ms) / 1000
+                name = rule.where.removeprefix("routecast-")
+                if name not in found and any(row["target"] == run and float(row["_value"]) > 0 for row in self._ask(rule, run, at_ms)):
+                    found[name] = (at_ms - begins_ms) / 1000
         return found
 
     def _raised(self, run: str, begins_ms: float, ends_ms: float) -> dict[str, float]:

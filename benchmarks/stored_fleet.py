@@ -25,11 +25,16 @@ from routecast.models.config import Config, Influx
 from routecast.models.events import Control, DecisionCount, Marker, RouterStats
 from routecast.models.insights import Alert, Change, Subject, Trend, Trends
 from routecast.models.metrics import CLOSED_WINDOWS, ClosedWindow, Distribution, WindowRecord
+from routecast.models.severity import AlertKind, Severity
 from routecast.models.snapshot import RoutingSnapshot, TargetScore
 
 LENGTH_MS: Final[dict[ClosedWindow, int]] = {"10s": 10_000, "1m": 60_000, "1h": 3_600_000}
 FAILING: Final = "target-03"
 RECOVERED: Final = "target-07"
+LASTING: Final[dict[str, tuple[AlertKind, Severity]]] = {
+    FAILING: ("error_rate", "critical"), "target-09": ("response_time", "high"), "mail": ("throughput", "medium"), "target-11": ("quality", "low"),
+}  # fmt: skip
+"""Who has an alert that lasts, by subject."""
 SERVICES: Final = ("chat", "mail")
 _AFFECTED: Final = frozenset({FAILING, "provider-3", "mail", "system"})
 """It, and what it is part of."""
@@ -158,14 +163,15 @@ def _snapshot(fleet: Config, service: str, at_ms: int, *, open_ms: int) -> Routi
 
 
 def _news(fleet: Config, span: Span) -> Iterator[Point]:
-    """Insights of the last hour; one alert that is over, one that lasts."""
+    """Insights of the last hour; one alert of each kind that lasts, one that is over."""
     end_ms, subjects = float(span.end_ms), {subject.id: subject for subject in _subjects(fleet)}
-    told = {"incident": "i", "notify": True, "kind": "error_rate", "rule": "threshold", "threshold": 0.15, "value": 0.4, "target": 0.005, "unit": "ratio"}
-    for name, severity, ended_ms in ((FAILING, "critical", None), (RECOVERED, "medium", end_ms - 600_000)):
-        words = {"id": name, "subject": subjects[name], "severity": severity, "title": f"Target {name} fails", "started_ms": end_ms - 3_000_000}
-        yield from insight_points(Alert.model_validate(told | words | {"version": 1, "state": "raised", "at_ms": end_ms - 3_000_000}))
+    for name, (kind, severity) in (*LASTING.items(), (RECOVERED, ("error_rate", "medium"))):
+        ended_ms = end_ms - 600_000 if name == RECOVERED else None
+        told = {"id": name, "incident": name, "notify": True, "kind": kind, "severity": severity, "subject": subjects[name], "title": f"{name} fails"}
+        told |= {"rule": "threshold", "threshold": 0.15, "value": 0.4, "target": 0.005, "unit": "ratio", "started_ms": end_ms - 3_000_000}
+        yield from insight_points(Alert.model_validate(told | {"version": 1, "state": "raised", "at_ms": end_ms - 3_000_000}))
         over = {"version": 2, "state": "cleared" if ended_ms else "updated", "at_ms": end_ms - 600_000, "ended_ms": ended_ms}
-        yield from insight_points(Alert.model_validate(told | words | over))
+        yield from insight_points(Alert.model_validate(told | over))
     yield from insight_points(
         Change(id="c", version=1, subject=subjects["target-05"], metric="ttft", worse=True, since_ms=end_ms - 2_000_000, detected_ms=end_ms - 1_990_000,
                before=300.0, after=900.0, statistic=12.0, threshold=8.0, n=120)

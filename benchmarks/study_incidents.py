@@ -33,9 +33,14 @@ def table(reports: Sequence[DemoReport]) -> str:
         soonest = [min(report.noticed[number].after_s.values()) for report in reports if report.noticed[number].after_s]
         lines.append(_line(f"{first.target}: {first.trouble}", "any", named, soonest))
         lines += [_line("", what, len(found), found) for what, found in sorted(delays.items())]
+    lines += ["", "Not named:", *(_unnamed(reports) or ["  none"])]
     elsewhere = Counter(sign.split(" at ")[0] for report in reports for sign in report.elsewhere)
     lines += ["", "At targets without a trouble of their own:", *(f"  {sign}: {n}" for sign, n in elsewhere.most_common())]
     return "\n".join(lines if elsewhere else [*lines, "  nothing"])
+
+
+def _unnamed(reports: Sequence[DemoReport]) -> list[str]:
+    return [f"  seed {report.seed}: {it.target}: {it.trouble}" for report in reports for it in report.noticed if not it.after_s]
 
 
 def _line(trouble: str, what: str, runs: int, delays_s: Sequence[float]) -> str:
@@ -47,11 +52,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the study and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10, help="runs (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=1, help="the first of the seeds (default: %(default)s)")
     parser.add_argument("--duration", type=float, default=420.0, help="virtual seconds of each (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     options = parser.parse_args(argv)
     with ProcessPoolExecutor(options.jobs) as pool:
-        reports = list(pool.map(report_of, range(1, options.seeds + 1), [options.duration] * options.seeds))
+        reports = list(pool.map(report_of, range(options.first, options.first + options.seeds), [options.duration] * options.seeds))
     print(table(reports))
 
 

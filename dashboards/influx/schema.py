@@ -181,7 +181,8 @@ ALERT: Final = Measurement(
     (_TARGET, _SERVICE, Tag("kind", "`error_rate`, `response_time`, `throughput` or `quality`"), Tag("severity", "`low`, `medium`, `high` or `critical`"),
      Tag("rule", "`threshold` or `burn_rate`")),
     _strings(state="`raised`, `updated` or `cleared`")
-    + _floats("", threshold="what the value exceeded or fell below", value="what it was")
+    + _floats("", threshold="what the value exceeded or fell below", value="what it was",
+              times_over="how many times over its limit, at least 1; 0 where nobody need look: it is over, explained by another, or silenced")
     + _strings(title="one sentence: who, what, how bad, since when")
     + _ints("ms", started_ms="when it began, epoch", ended_ms="when it was over, epoch; absent while it lasts"),
     {"": "2y"},

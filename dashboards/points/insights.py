@@ -5,12 +5,17 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
+from routecast.analytics.digits import six_digits
 from routecast.dashboards.influx.line_protocol import Point
 from routecast.dashboards.influx.schema import ALERT, ALL, CAPACITY, ROUTER_EVENT, TREND, UNKNOWN
 from routecast.models.capacity import Capacity
 from routecast.models.insights import UNITS, Alert, Change, Insight, Subject, Trends
 
 _NS_PER_MS: Final = 1_000_000
+_MOST_TIMES: Final = 1000.0
+"""Of nothing where there should be something."""
+_TOO_LITTLE: Final = frozenset({"per_min", "score"})
+"""Units of what should be more."""
 
 
 def insight_points(insight: Insight) -> list[Point]:
@@ -48,12 +53,20 @@ def _alert(alert: Alert) -> list[Point]:
     """What was said of it, and its mark, which grows to its length when it is over."""
     target, service = _where(alert.subject)
     ended_ms = None if alert.ended_ms is None else int(alert.ended_ms)
-    values = (alert.state, alert.threshold, alert.value, alert.title, int(alert.started_ms), ended_ms)
+    values = (alert.state, alert.threshold, alert.value, _times_over(alert), alert.title, int(alert.started_ms), ended_ms)
     points = [Point(ALERT, (target, service, alert.kind, alert.severity, alert.rule), alert.at_ms, values)]
     if not alert.inhibited_by:
         mark = (alert.title, f"service {service}, threshold {alert.threshold:g}, value {alert.value:g}", ended_ms or int(alert.started_ms))
         points.append(Point(ROUTER_EVENT, ("alert", alert.severity, target), alert.started_ms, mark, below_ms(alert.id)))
     return points
+
+
+def _times_over(alert: Alert) -> float:
+    """Above 0 while somebody should look, also where the figure is below its limit and the end is waited for."""
+    if alert.state == "cleared" or alert.inhibited_by or alert.silenced_until_ms:
+        return 0.0
+    figure, limit = (alert.threshold, alert.value) if alert.unit in _TOO_LITTLE else (alert.value, alert.threshold)
+    return six_digits(min(_MOST_TIMES, max(1.0, figure / limit))) if limit else _MOST_TIMES
 
 
 def _change(change: Change) -> Point:

@@ -1,142 +1,144 @@
-"""One incident, two judges: alerts in the stream, and Grafana's rules on what the sink stored of it."""
+"""Recorded incidents, two who speak of them: alerts in the stream, and Grafana's rules on what the sink stored."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from grafana_queries import asked, queries, substituted
+from grafana_queries import asked, substituted
+from recorded_incidents import recorded
 
 from routecast.analytics.alerts.alerts import Alerts
-from routecast.analytics.pane import MILLION
-from routecast.analytics.sketch import bucket_of, encode_counts
+from routecast.analytics.alerts.rules import KINDS
+from routecast.analytics.alerts.silences import Match
 from routecast.analytics.windows.period import Period
+from routecast.dashboards.grafana.rules import EVERY_S, rule_groups
 from routecast.dashboards.influx.line_protocol import Line
 from routecast.dashboards.points.translation import Translator
 from routecast.models.config import Config, Influx
-from routecast.models.insights import Alert, Subject
-from routecast.models.metrics import ClosedWindow, Distribution, WindowRecord
+from routecast.models.insights import Alert, Subject, encode_insight
+from routecast.models.severity import SEVERITIES
+from routecast.models.snapshot import State
 
 MINUTE_MS = 60_000
 PERIOD_MS = 10_000
-BEGINS, ENDS, OVER = 70, 95, 103
-"""Minutes: the incident begins, ends, and the story is over."""
-CONFIG = Config.model_validate({
-    "target": [{"id": name, "provider": f"p-{name}", "model": "m", "service": "chat"} for name in ("failing", "slow", "poor", "well", "fine", "good", "calm")]
-})  # fmt: skip
-TARGETS = [Subject(kind="target", id=t.id, provider=t.provider, model=t.model, service=t.service) for t in CONFIG.target]
-SUBJECTS = (Subject(kind="system", id="system"), *TARGETS, Subject(kind="service", id="chat", service="chat"))
-LENGTHS_MS: dict[ClosedWindow, int] = {"10s": PERIOD_MS, "1m": MINUTE_MS, "1h": 60 * MINUTE_MS}
+STORED_MS = 1000
+"""So long after it was said a word is stored; rules look every ten seconds."""
+SPOKEN_OF = {
+    "demonstration": {("error_rate", "critical", "groq_70b"), ("error_rate", "critical", "together_70b")},
+    "demonstration, four times its traffic": {("error_rate", "critical", "groq_70b"), ("error_rate", "critical", "together_70b")},
+    "one trouble of each kind": {
+        ("error_rate", "critical", "failing"), ("error_rate", "medium", "failing"),
+        ("response_time", "critical", "slow"), ("quality", "medium", "poor"), ("throughput", "medium", "chat"),
+    },
+}  # fmt: skip
+"""By story, what there must be to agree on."""
+
+Verdict = tuple[str, str, str]
+"""Kind, severity and subject of an alert that somebody should look at."""
+Moment = tuple[Period, Mapping[str, State]]
 
 
-class Figures(NamedTuple):
-    """What one target did in ten seconds."""
-
-    ok: int
-    error: int
-    ms: int
-    quality: float
+def _demonstration(traffic: int) -> tuple[Config, Callable[[int], Iterator[Moment]]]:
+    """Its storm, outage, slow-down and partial failure, as they were recorded."""
+    found = recorded(traffic)
+    return found.config, lambda origin_ms: (found.period(number, origin_ms) for number in range(len(found.counts)))
 
 
-def _figures(name: str, minute: float) -> Figures:
-    """A hundred requests a minute and target; three targets have a trouble each, of one kind."""
-    troubled = BEGINS <= minute < ENDS
-    failed = 7 if troubled and name == "failing" else 0
-    return Figures(17 - failed, failed, 14_000 if troubled and name == "slow" else 900, 0.2 if troubled and name == "poor" else 0.93)
+def _one_of_each() -> tuple[Config, Callable[[int], Iterator[Moment]]]:
+    """From the 20th minute to the 45th targets fail, are slow and answer badly; one fails a little up to the 60th; then for seven minutes nobody asks."""
+    names = ("failing", "slow", "poor", "well", "fine", "good", "calm")
+    config = Config.model_validate({"target": [{"id": name, "provider": f"p-{name}", "model": "m", "service": "chat"} for name in names]})
+    targets = [Subject(kind="target", id=t.id, provider=t.provider, model=t.model, service=t.service) for t in config.target]
+    subjects = (Subject(kind="system", id="system"), *targets, Subject(kind="service", id="chat", service="chat"))
+
+    def period(start_ms: int, minute: float) -> Period:
+        troubled, asked_for = 20 <= minute < 45, not 60 <= minute < 67
+
+        def of(value: Callable[[str], float]) -> Any:
+            values = [asked_for * value(name) for name in names]
+            return np.array([sum(values), *values, sum(values)], float)
+
+        failures = 70 if troubled else 10 if 45 <= minute < 60 else 0
+        none, error = np.zeros(len(subjects)), of(lambda name: failures * (name == "failing"))
+        ok, late = of(lambda _: 170) - error, of(lambda name: 170 * (troubled and name == "slow"))
+        return Period(
+            start_ms=start_ms, end_ms=start_ms + PERIOD_MS, subjects=subjects, ok=ok, error=error, timeout=none, rate_limited=none, requests=ok + error,
+            slow=late, duration_n=ok, duration_ms=900 * (ok - late) + 14_000 * late, ttft_n=none, ttft_ms=none, tpot_n=none, tpot_ms=none, quality_n=ok,
+            quality_sum=of(lambda name: 170 * (0.2 if troubled and name == "poor" else 0.93)), cost_usd=none,
+        )  # fmt: skip
+
+    return config, lambda origin_ms: ((period(origin_ms + PERIOD_MS * n, n / 6), {}) for n in range(80 * 6))
 
 
-def _period(start_ms: int, found: dict[str, Figures]) -> Period:
-    def of(value: Callable[[Figures], float]) -> Any:
-        values = [value(found[target.id]) for target in TARGETS]
-        return np.array([sum(values), *values, sum(values)], float)
-
-    zero, ok, error = np.zeros(len(SUBJECTS)), of(lambda f: f.ok), of(lambda f: f.error)
-    late = CONFIG.routing.objective.within_ms
-    return Period(
-        start_ms=start_ms, end_ms=start_ms + PERIOD_MS, subjects=SUBJECTS, ok=ok, error=error, timeout=zero, rate_limited=zero, requests=ok + error,
-        slow=of(lambda f: f.ok if f.ms > late else 0), duration_n=ok, duration_ms=of(lambda f: f.ok * f.ms), ttft_n=zero, ttft_ms=zero, tpot_n=zero,
-        tpot_ms=zero, quality_n=ok, quality_sum=of(lambda f: f.ok * f.quality), cost_usd=zero,
-    )  # fmt: skip
+STORIES = {
+    "demonstration": lambda: _demonstration(1),
+    "demonstration, four times its traffic": lambda: _demonstration(4),
+    "one trouble of each kind": _one_of_each,
+}
 
 
-def _records(origin_ms: int, story: list[dict[str, Figures]]) -> Iterator[WindowRecord]:
-    """Closed windows of every length of every subject."""
-    for window, length_ms in LENGTHS_MS.items():
-        many = length_ms // PERIOD_MS
-        for first in range(0, len(story) // many * many, many):
-            for subject in SUBJECTS:
-                names = [subject.id] if subject.kind == "target" else [target.id for target in TARGETS]
-                parts = [period[name] for period in story[first : first + many] for name in names]
-                yield _record(subject, window, origin_ms + first * PERIOD_MS, length_ms, parts)
+class Played(NamedTuple):
+    """What the stream said of a story, and thought of it."""
 
-
-def _record(subject: Subject, window: ClosedWindow, start_ms: int, length_ms: int, parts: list[Figures]) -> WindowRecord:
-    counts: dict[int, int] = {}
-    for part in parts:
-        counts[bucket_of(part.ms * 1000)] = counts.get(bucket_of(part.ms * 1000), 0) + part.ok
-    us, ok = [part.ms * 1000 for part in parts], sum(part.ok for part in parts)
-    duration = Distribution(n=ok, sum_us=sum(part.ok * part.ms * 1000 for part in parts), min_us=min(us), max_us=max(us), sketch=encode_counts(counts))
-    return WindowRecord(
-        kind=subject.kind, id=subject.id, provider=subject.provider, model=subject.model, service=subject.service, window=window, start_ms=start_ms,
-        end_ms=start_ms + length_ms, covered_ms=length_ms, version=1, ok=ok, error=sum(part.error for part in parts), duration=duration, quality_n=ok,
-        quality_sum=round(sum(part.ok * part.quality for part in parts) * MILLION),
-    )  # fmt: skip
-
-
-class Story(NamedTuple):
-    """What the stream said, and where the windows are."""
-
-    origin_ms: int
     said: list[Alert]
-    settings: Influx
-    token: str
+    verdicts: list[tuple[float, frozenset[Verdict]]]
+    """At the end of each period."""
 
-    def firing(self, at_ms: float, of: Container[str] | None = None) -> set[tuple[str, str, str]]:
-        """Kind, severity and subject of everything that Grafana's rules hold of at this time; of some rules where they are named."""
-        config = CONFIG.model_copy(update={"influx": self.settings})
-        found: set[tuple[str, str, str]] = set()
-        for query in queries(config):
-            if query.kind != "rule" or "pipeline" in query.file or (of is not None and query.where not in of):
-                continue
-            kind, severity = query.where.removeprefix("routecast-").rsplit("-", 1)
-            rows = asked(self.settings, self.token, substituted(query.text, {}, end_ms=round(at_ms) + 1000, range_s=3600))
-            found |= {(kind.replace("-", "_"), severity, _subject(row)) for row in rows if float(row["_value"]) > 1}
-        return found
+
+def _play(config: Config, moments: Iterator[Moment]) -> Played:
+    """People silence the first alert for two minutes, half a minute after it was raised."""
+    alerts, said, verdicts, silenced = Alerts(config), list[Alert](), list[tuple[float, frozenset[Verdict]]](), False
+    for period, states in moments:
+        if said and not silenced and period.start_ms >= said[0].at_ms + MINUTE_MS / 2:
+            silenced = True
+            alerts.silence(Match(said[0].kind, said[0].subject.id), period.end_ms + 2 * MINUTE_MS)
+        said += alerts.check(period, states)
+        lasting = [alert for alert in alerts.saved if not (alert["inhibited_by"] or alert["silenced_until_ms"])]
+        verdicts.append((period.end_ms, frozenset((alert["kind"], SEVERITIES[alert["severity"]], alert["subject"]["id"]) for alert in lasting)))
+    return Played(said, verdicts)
+
+
+class Rules:
+    """Grafana's rules on a server."""
+
+    def __init__(self, config: Config, token: str) -> None:
+        rules = [rule for group in rule_groups(config) for rule in group["rules"] if rule["labels"]["kind"] != "pipeline"]
+        self._queries = [(rule["labels"]["kind"], rule["labels"]["severity"], rule["data"][0]["model"]["query"]) for rule in rules]
+        self._influx, self._token = config.influx, token
+
+    def firing(self, at_ms: float, kinds: Collection[str]) -> frozenset[Verdict]:
+        """What those of some kinds hold of at this time."""
+        found: set[Verdict] = set()
+        for kind, severity, query in (rule for rule in self._queries if rule[0] in kinds):
+            rows = asked(self._influx, self._token, substituted(query, {}, end_ms=round(at_ms), range_s=3600))
+            found |= {(kind, severity, _subject(row)) for row in rows if float(row["_value"]) > 0}
+        return frozenset(found)
 
 
 def _subject(row: dict[str, str]) -> str:
     return row["target"] if row["target"] != "_all" else {"_all": "system"}.get(row["service"], row["service"])
 
 
-@pytest.fixture
-def story(write: Callable[[list[Line]], Influx], store: Any) -> Story:
-    """An hour and three quarters, 25 minutes of them an incident of three targets of seven."""
-    origin_ms = round(time.time() * 1000) // (60 * MINUTE_MS) * 60 * MINUTE_MS - 2 * 60 * MINUTE_MS
-    told = [{name.id: _figures(name.id, number * PERIOD_MS / MINUTE_MS) for name in TARGETS} for number in range(OVER * MINUTE_MS // PERIOD_MS)]
-    alerts, said = Alerts(CONFIG), list[Alert]()
-    for number, found in enumerate(told):
-        said += alerts.check(_period(origin_ms + number * PERIOD_MS, found), {})
-    translator = Translator(CONFIG)
-    settings = write([line for record in _records(origin_ms, told) for line in translator.record("metrics", "metrics/0/1", record.encode()).lines])
-    return Story(origin_ms, said, settings, store.token)
-
-
-@pytest.mark.timeout(300)
-def test_rules_and_the_stream_agree_on_an_incident(story: Story) -> None:
-    """What the stream raises, a rule of the same kind and severity holds of at that time; before and long after nothing holds that would wake."""
-    raised = [alert for alert in story.said if alert.state == "raised" or (alert.state == "updated" and alert.at_ms < story.origin_ms + ENDS * MINUTE_MS)]
-    first = {(alert.kind, alert.severity, alert.subject.id): alert.at_ms for alert in reversed(raised)}
-    assert {("error_rate", "critical", "failing"), ("response_time", "critical", "slow"), ("quality", "medium", "poor")} <= first.keys()
-    names = {rule: f"routecast-{rule[0].replace('_', '-')}-{rule[1]}" for rule in first}
-    missed = {rule: at_ms for rule, at_ms in first.items() if rule not in story.firing(at_ms, {names[rule]})}
-    assert missed == {}
-    assert story.firing(story.origin_ms + (BEGINS - 1) * MINUTE_MS) == set()
-    during = story.firing(story.origin_ms + (BEGINS + 22) * MINUTE_MS)
-    assert {subject for _, _, subject in during} <= {"failing", "slow", "poor", "chat", "system"}
-    waking = {(kind, subject) for kind, severity, subject in during if severity in {"critical", "high"}}
-    assert waking == {("error_rate", "failing"), ("response_time", "slow")}
-    after = story.firing(story.origin_ms + (ENDS + 6) * MINUTE_MS)
-    assert {rule for rule in after if rule[1] == "critical"} == set()
+@pytest.mark.parametrize("name", STORIES)
+def test_rules_and_the_stream_agree_on_incidents(name: str, write: Callable[[list[Line]], Influx], store: Any) -> None:
+    """Who has which alert, of which severity, from when to when: the next look of the rules finds it, whatever was raised, changed, silenced or over."""
+    config, story = STORIES[name]()
+    origin_ms = round(time.time() * 1000) // MINUTE_MS * MINUTE_MS - 120 * MINUTE_MS
+    played, translator = _play(config, story(origin_ms)), Translator(config)
+    lines = [line for alert in played.said for line in translator.record("insights", "insights/0/1", encode_insight(alert)).lines]
+    rules = Rules(config.model_copy(update={"influx": write(lines)}), store.token)
+    assert frozenset().union(*(verdict for _, verdict in played.verdicts)) >= SPOKEN_OF[name]
+    differs: dict[float, tuple[frozenset[Verdict], frozenset[Verdict]]] = {}
+    around = [frozenset[Verdict](), *(verdict for _, verdict in played.verdicts), played.verdicts[-1][1]]
+    for number, (at_ms, verdict) in enumerate(played.verdicts):
+        kinds = KINDS if number % 60 == 0 else {kind for kind, _, _ in (around[number] ^ verdict) | (around[number + 2] ^ verdict)}
+        if kinds:  # every ten minutes all of them; those that change, before and after
+            firing = rules.firing(at_ms + STORED_MS, kinds)
+            if firing != frozenset(one for one in verdict if one[0] in kinds):
+                differs[(at_ms - origin_ms) / 1000] = (verdict, firing)
+    assert differs == {}
+    assert EVERY_S * 1000 == PERIOD_MS

@@ -85,9 +85,8 @@ def test_a_panel_that_is_bound_to_one_data_source_is_found() -> None:
     ("before", "after", "rule"),
     [
         ('from(bucket: "routecast_7d")', "from(bucket: v.defaultBucket)", "variable"),
-        ('r._measurement == "latency_hist"', 'r._measurement == "latency_histogram"', "measurement"),
+        ('r._measurement == "alert"', 'r._measurement == "alerts"', "measurement"),
         ("{{ if eq $$labels.target", "{{ if eq $labels.target", "label"),
-        ("_value: least(", "worth: least(", "pivot at the end"),
     ],
 )
 def test_flaws_of_alert_rules_are_found(before: str, after: str, rule: str) -> None:

@@ -174,7 +174,7 @@ def test_of_two_points_of_one_series_and_time_the_later_one_stays(store: Any) ->
     connection = Connection(store.settings, store.token)
     encoder, now_ms = Encoder(ALERT), int(time.time() * 1000)
     tags = ("east", "chat", "error_rate", "high", "threshold")
-    lines = [encoder.line(Point(ALERT, tags, now_ms, ("raised", 0.1, value, "title", now_ms, None))) for value in (0.2, 0.3, 0.4)]
+    lines = [encoder.line(Point(ALERT, tags, now_ms, ("raised", 0.1, value, 2.0, "title", now_ms, None))) for value in (0.2, 0.3, 0.4)]
     assert [connection.write(lines[0].destination, part).status for part in (lines[:2], lines[2:])] == [204, 204]
     assert [value for _, field, value in store.points("2y") if field == "value"] == ["0.4"]
     connection.close()
