@@ -23,6 +23,7 @@ SERIES: Final = frozenset({"timeseries", "state-timeline"})
 _ON_TIME_CHANGE: Final = 2
 _OWN: Final = re.compile(r"\$\{(\w+)")
 _GRAFANAS: Final = ("__",)
+_ELSEWHERE: Final = "save it from Grafana anew, or keep it elsewhere"
 _QUERY: Final = re.compile(r"^( *)query: \|-?\n((?:\1 +.*\n|\n)*)", re.MULTILINE)
 
 Texts = Mapping[str, str]
@@ -30,11 +31,19 @@ Texts = Mapping[str, str]
 
 
 def texts_in(folder: Path) -> dict[str, str]:
-    """Dashboards and alert rules below a folder. Raises ConfigError where there are none."""
+    """Dashboards and alert rules below a folder. Raises ConfigError where there are none, or one cannot be read."""
     found = sorted(path for path in folder.rglob("*") if path.suffix == ".json" or path.parent.name == "alerting")
     if not found:
         raise ConfigError(f"{str(folder)!r} holds neither dashboards (*.json) nor alert rules (alerting/*.yaml): `routecast grafana export` writes them")
-    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
+    return {path.relative_to(folder).as_posix(): _text(path) for path in found}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
+        raise ConfigError(f"{str(path)!r} {reason}: `routecast grafana export` writes it anew") from error
 
 
 def shipped_texts(config: Config | None) -> dict[str, str]:
@@ -44,10 +53,10 @@ def shipped_texts(config: Config | None) -> dict[str, str]:
 
 
 def lint(texts: Texts) -> Linted:
-    """Look at everything. Raises ConfigError for a file that is no JSON."""
+    """Look at everything. Raises ConfigError for a file that is no dashboard in JSON."""
     boards = {name: _read(name, text) for name, text in texts.items() if name.endswith(".json")}
     uids = {str(board.get("uid")) for board in boards.values()}
-    flaws = [flaw for name, board in boards.items() for flaw in _of_board(name, board, uids)]
+    flaws = [flaw for name, board in boards.items() for flaw in _of_whole_board(name, board, uids)]
     rules = {name: text for name, text in texts.items() if not name.endswith(".json")}
     flaws += [flaw for name, text in rules.items() for flaw in _of_rules(name, text)]
     queries = sum(len(list(_queries(board))) for board in boards.values()) + sum(len(_QUERY.findall(text)) for text in rules.values())
@@ -56,15 +65,20 @@ def lint(texts: Texts) -> Linted:
 
 def _read(name: str, text: str) -> dict[str, Any]:
     try:
-        board: dict[str, Any] = json.loads(text)
+        board: Any = json.loads(text)
     except ValueError as error:
         raise ConfigError(f"{name!r} is no JSON: {error}: `routecast grafana export` writes it anew") from error
+    if not isinstance(board, dict) or not isinstance(board.get("panels"), list):
+        raise ConfigError(f"{name!r} is JSON, but no dashboard: {_ELSEWHERE}")
     return board
 
 
 def panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Everything but rows."""
-    return [panel for panel in board.get("panels", ()) if panel.get("type") != "row"]
+    """Everything but rows, and what is in rows that are closed."""
+    found: list[dict[str, Any]] = []
+    for panel in board.get("panels", ()):
+        found += panel.get("panels", ()) if panel.get("type") == "row" else [panel]
+    return found
 
 
 def _variables(board: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -82,6 +96,14 @@ def _queries(board: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
             yield variable["name"], variable["query"]["query"], False
     for mark in board.get("annotations", {}).get("list", ()):
         yield mark["name"], mark.get("target", {}).get("query", ""), False
+
+
+def _of_whole_board(name: str, board: Mapping[str, Any], uids: set[str]) -> list[Flaw]:
+    """Of what Grafana itself would not read, no list of flaws is complete."""
+    try:
+        return list(_of_board(name, board, uids))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigError(f"{name!r} is a dashboard of a shape that Grafana does not write ({type(error).__name__}: {error}): {_ELSEWHERE}") from error
 
 
 def _of_board(name: str, board: Mapping[str, Any], uids: set[str]) -> Iterator[Flaw]:

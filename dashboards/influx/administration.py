@@ -20,7 +20,7 @@ from influxdb_client.domain.permission_resource import PermissionResource
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
-from routecast.dashboards.influx.connection import Connection, bucket_name
+from routecast.dashboards.influx.connection import Connection, address_of, bucket_name
 from routecast.dashboards.influx.delivery import Answer
 from routecast.dashboards.influx.line_protocol import Destination
 from routecast.dashboards.influx.schema import RETENTION_S, Bucket
@@ -133,7 +133,7 @@ def _mend(status: int, key: str) -> str:
         _MAY: "",
         401: f"check the file of influx.{key}, or `routecast influx init --renew --save`",
         403: "`routecast influx init --renew --save` makes one that may",
-        404: "`routecast influx init` makes it",
+        404: "check influx.organisation and influx.bucket_prefix; `routecast influx init` makes what is missing",
     }.get(status, "see that it answers")
 
 
@@ -151,9 +151,11 @@ def _may_read(settings: Influx, token: str) -> list[Finding]:
 
 
 def _buckets_of(settings: Influx, token: str) -> dict[str, int]:
-    """Of our buckets, those that a token may read, and how long each keeps what it is given, s. Raises ApiException."""
+    """Of our buckets, those that a token may read, and how long each keeps what it is given, s. Raises ApiException, Unreachable."""
     with InfluxDBClient(settings.url, token, org=settings.organisation, timeout=TIMEOUT_MS, retries=False) as client:
-        listed: list[Any] = client.buckets_api().find_buckets(org=settings.organisation, limit=100).buckets
+        listed: list[Any] | None = getattr(client.buckets_api().find_buckets(org=settings.organisation, limit=100), "buckets", None)
+    if listed is None:
+        raise Unreachable(_stranger(settings))
     return {bucket.name: _kept_s(bucket) for bucket in listed if bucket.name.startswith(settings.bucket_prefix)}
 
 
@@ -214,19 +216,27 @@ def _saved(made: TokenMade) -> TokenMade:
 
 @contextmanager
 def _client(settings: Influx, token: str) -> Generator[InfluxDBClient]:
-    """A client whose errors are ours."""
+    """A client whose errors are ours. Raises ConfigError where `influx.url` is no address."""
+    address_of(settings)
     try:
         with InfluxDBClient(settings.url, token, org=settings.organisation, timeout=TIMEOUT_MS, retries=False) as client:
             yield client
     except ApiException as error:
         raise Unreachable(f"InfluxDB at {settings.url!r} refuses ({error.status}: {_told(error)}): {_advice(error.status or 0)}") from error
-    except (HTTPError, OSError, ValueError) as error:
+    except (HTTPError, OSError) as error:
         raise Unreachable(f"InfluxDB at {settings.url!r} cannot be reached ({error}): check influx.url, and that it runs") from error
+    except ValueError as error:  # of the client, which reads something else than it expects
+        raise Unreachable(_stranger(settings)) from error
+
+
+def _stranger(settings: Influx) -> str:
+    return f"what answers at {settings.url!r} is no InfluxDB 2: check influx.url"
 
 
 def _advice(status: int) -> str:
     return {
-        401: "the token is not known there: check the file that holds it",
+        0: "check influx.url, http or https too, and that it runs",
+        401: "the token is not known there, or may not do that: put an administrator's into influx.admin_token_file",
         403: "the token may not do that: use one of an administrator of the organisation",
         404: "check that influx.organisation is the name of the organisation, and influx.url the address of an InfluxDB 2",
     }.get(status, "check that influx.url is the address of an InfluxDB 2")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from routecast.dashboards.influx.delivery import Answer
 from routecast.dashboards.influx.line_protocol import Destination, Line
@@ -28,6 +28,9 @@ TIMEOUT_S: Final = 30.0
 _LEVEL: Final = 1
 """Of gzip: more would cost more than it saves on a local network."""
 _MOST_ANSWER: Final = 16 * 1024 * 1024
+_BY_COMMAND: Final = "`routecast influx init --save` stores one there, with --renew if one was made before"
+_FROM_THE_SERVER: Final = "the set-up of InfluxDB shows an administrator's, and its page API Tokens makes others: put one there"
+"""What makes buckets and tokens cannot make its own."""
 
 
 class Connection:
@@ -40,13 +43,11 @@ class Connection:
     """
 
     def __init__(self, settings: Influx, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        parts = urlsplit(settings.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(f"influx.url = {settings.url!r} is no address: give http://host:8086 or https://host")
+        parts, host = address_of(settings)
         self._settings = settings
         self._path = parts.path.rstrip("/")
         self._headers = {"Authorization": f"Token {token}", "Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"}
-        host, port = parts.hostname, parts.port
+        port = parts.port
         self._make: Callable[[], http.client.HTTPConnection] = (
             (lambda: http.client.HTTPSConnection(host, port, timeout=timeout_s, context=ssl.create_default_context()))
             if parts.scheme == "https"
@@ -90,20 +91,32 @@ class Connection:
                 opened.sock.shutdown(socket.SHUT_RDWR)
 
 
+def address_of(settings: Influx) -> tuple[SplitResult, str]:
+    """The parts of `influx.url`, and its host. Raises ConfigError where it is no address."""
+    try:
+        parts = urlsplit(settings.url)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return parts, parts.hostname
+    except ValueError:  # of the port
+        pass
+    raise ConfigError(f"influx.url = {settings.url!r} is no address: give http://host:8086 or https://host")
+
+
 def bucket_name(settings: Influx, bucket: Bucket) -> str:
     """The name of a bucket on the server."""
     return f"{settings.bucket_prefix}{bucket}"
 
 
 def token_of(file: str, key: str) -> str:
-    """The token in a file that a key of the configuration names. Raises ConfigError where there is none."""
+    """The token in a file that a key of the configuration names. Raises ConfigError where there is none, which says where it comes from."""
+    mend = f"it holds the token and nothing else: {_FROM_THE_SERVER if key == 'admin_token_file' else _BY_COMMAND}"
     try:
         text = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
-        raise ConfigError(f"influx.{key} = {file!r} {reason}; it holds the token and nothing else: `routecast influx init` makes one") from None
+        raise ConfigError(f"influx.{key} = {file!r} {reason}; {mend}") from None
     if not text or not text.isascii() or not text.isprintable():
-        raise ConfigError(f"influx.{key} = {file!r} holds no token; it holds the token and nothing else: `routecast influx init` makes one")
+        raise ConfigError(f"influx.{key} = {file!r} holds no token; {mend}")
     return text
 
 

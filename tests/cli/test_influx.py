@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import http.server
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,10 @@ def test_an_operator_sets_influxdb_up(fresh: LocalInflux, routecast: Run, tmp_pa
     again = routecast("influx", "init", "--plain")
     assert again.returncode == 0
     assert not [token["token"] for token in made["tokens"] if token["token"] in again.stdout]
+    (tmp_path / "influx.token").unlink()
+    lost = routecast("influx", "init", "--save")
+    assert (lost.returncode, lost.stderr.count("\n")) == (0, 1)
+    assert "the write token was made before and cannot be shown again, and 'influx.token' is not there: --renew --save" in lost.stderr
     saved = routecast("influx", "init", "--renew", "--save")
     assert "stored in the file" in saved.stdout
     assert routecast("influx", "check").returncode == 0
@@ -67,7 +73,43 @@ def test_without_a_token_file_the_next_step_is_named(routecast: Run, tmp_path: P
     ran = routecast("influx", "check")
     assert (ran.returncode, ran.stdout) == (3, "")
     assert "influx.token_file = 'influx.token' cannot be read: No such file or directory" in ran.stderr
-    assert "`routecast influx init` makes one" in ran.stderr
+    assert "`routecast influx init --save` stores one there" in ran.stderr
+    ran = routecast("influx", "init")
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert "influx.admin_token_file = 'influx-admin.token' cannot be read: No such file or directory" in ran.stderr
+    assert "the set-up of InfluxDB shows an administrator's" in ran.stderr
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    """Address of a web server that is no InfluxDB and answers everything with a page."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        do_POST = do_GET  # noqa: N815 - named by the base class
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to say."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("command", ["init", "check"])
+def test_another_server_is_told_from_influxdb(routecast: Run, tmp_path: Path, stranger: str, command: str) -> None:
+    """Where its address stands in the configuration."""
+    (tmp_path / "routecast.toml").write_text(f'{TARGET}[influx]\nurl = "{stranger}"\n')
+    for name in ("influx-admin.token", "influx.token", "influx-read.token"):
+        (tmp_path / name).write_text("t")
+    ran = routecast("influx", command)
+    assert (ran.returncode, ran.stderr) == (4, f"routecast: what answers at '{stranger}' is no InfluxDB 2: check influx.url\n")
 
 
 def test_without_a_server_the_exit_code_says_so(routecast: Run, tmp_path: Path) -> None:

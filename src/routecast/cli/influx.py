@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +13,6 @@ from routecast.cli.kafka import File, Json, Plain
 from routecast.cli.render import complain, form, show, show_json, show_rows
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from routecast.dashboards.influx.administration import Role
     from routecast.models.config import Influx
     from routecast.models.influx import InfluxMade, TokenMade
@@ -40,11 +39,13 @@ def init(
     made = Administration(settings, token_of(settings.admin_token_file, "admin_token_file")).make(renew=renew, save=save)
     if json:
         show_json(made)
-        return
-    _print(made, plain=plain)
+    else:
+        _print(made, plain=plain)
     for token in made.tokens:
         if token.lacks:
             complain(f"the {token.role} token may not use {', '.join(token.lacks)}, which came after it: --renew makes another one")
+        if save and not token.saved and not Path(token.file).exists():
+            complain(f"the {token.role} token was made before and cannot be shown again, and {token.file!r} is not there: --renew --save makes both anew")
 
 
 @app.command()

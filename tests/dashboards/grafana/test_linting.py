@@ -112,3 +112,28 @@ def test_a_folder_without_anything_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ConfigError, match=r"'a\.json' is no JSON"):
         lint(texts_in(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"[1, 2]", "is JSON, but no dashboard"),
+        (b'{"name": "package"}', "is JSON, but no dashboard"),
+        (b'{"panels": [3]}', "of a shape that Grafana does not write"),
+        (b'{"panels": [], "templating": {"list": [{"name": "x"}]}}', "of a shape that Grafana does not write"),
+        (b"\xff\xfe{", "is not UTF-8 text"),
+    ],
+)
+def test_what_is_no_dashboard_is_told(tmp_path: Path, text: bytes, said: str) -> None:
+    """By its name and with what to do, whatever it is instead."""
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(ConfigError, match=rf"a\.json' .*{said}.*(anew|elsewhere)"):
+        lint(texts_in(tmp_path))
+
+
+def test_panels_of_a_closed_row_are_looked_at() -> None:
+    """Grafana keeps them within the row."""
+    board = next(iter(dashboards().values()))
+    flawed = {**_panel(board), "title": ""}
+    closed = {**board, "panels": [{"type": "row", "title": "more", "panels": [flawed]}]}
+    assert [flaw.rule for flaw in lint({"a.json": json.dumps(closed)}).flaws if flaw.rule == "title"] == ["title"]

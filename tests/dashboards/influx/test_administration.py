@@ -11,7 +11,7 @@ from routecast.dashboards.influx.connection import Connection
 from routecast.dashboards.influx.line_protocol import Destination
 from routecast.dashboards.influx.schema import RETENTION_S
 from routecast.models.config import Influx
-from routecast.models.errors import Unreachable
+from routecast.models.errors import ConfigError, Unreachable
 from routecast.models.influx import InfluxMade
 
 
@@ -116,3 +116,10 @@ def test_an_unknown_token_is_one_sentence(settings: Influx) -> None:
     """And names the reason."""
     with pytest.raises(Unreachable, match=r"refuses \(401: unauthorized access\): the token is not known there"):
         Administration(settings, "nonsense").make()
+
+
+@pytest.mark.parametrize("url", ["localhost:8086", "http://host:port", "ftp://host", "http://"])
+def test_what_is_no_address_is_told(url: str) -> None:
+    """Before anything is asked there."""
+    with pytest.raises(ConfigError, match="is no address: give http://host:8086 or https://host"):
+        findings(Influx(url=url), {})
