@@ -10,8 +10,8 @@ import math
 from typing import Any, Final, get_args
 
 from routecast.analytics.alerts.alert_words import length_of
-from routecast.analytics.alerts.alerts import SAY_AGAIN_MS
 from routecast.analytics.alerts.rules import KINDS, Rule, rules_of
+from routecast.analytics.insights.standing import UNHEARD_MS
 from routecast.dashboards.influx.schema import ALERT, ALL, PROVIDER_SCORE, ROUTER_DECISION
 from routecast.models.config import Config
 from routecast.models.severity import SEVERITIES, AlertKind, Severity
@@ -20,8 +20,8 @@ SOURCE_UID: Final = "routecast-influxdb"
 FOLDER: Final = "routecast"
 EVERY_S: Final = 10
 """As often as the stream looks."""
-_KEPT_S: Final = round(3 * SAY_AGAIN_MS / 1000)
-"""An alert that has not been spoken of for as long is nobody's any more: a leader says what lasts again and again."""
+_KEPT_S: Final = round(UNHEARD_MS / 1000)
+"""As `routecast alerts list` has it."""
 _STALE_PERIODS: Final = 10.0
 """Age of a snapshot from which on routers go by their own measurements."""
 _TOTAL: Final = f'{{{{ if eq $$labels.service "{ALL}" }}}}system{{{{ else }}}}{{{{ $$labels.service }}}}{{{{ end }}}}'

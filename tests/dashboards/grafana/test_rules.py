@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routecast.analytics.alerts.alerts import SAY_AGAIN_MS
 from routecast.analytics.alerts.rules import KINDS
+from routecast.analytics.insights.standing import UNHEARD_MS
 from routecast.dashboards.grafana.provisioning import VARIABLES, files
 from routecast.dashboards.grafana.rules import rule_groups
 from routecast.dashboards.grafana.shipped import dashboards
@@ -53,12 +53,12 @@ def test_limits_that_are_told_are_those_of_the_stream() -> None:
 
 
 def test_rules_hold_as_soon_and_as_long_as_the_stream_says() -> None:
-    """They wait for nothing and hold on to nothing; they look as often as the stream does, and as far back as it says what lasts again, thrice."""
+    """They wait for nothing and hold on to nothing; they look as often as the stream does, and as far back as the list of alerts does."""
     for group in rule_groups(_config()):
         assert group["interval"] == "10s"
     alerts = [rule for rule in _rules(_config()).values() if rule["labels"]["kind"] != "pipeline"]
     assert {rule["for"] for rule in alerts} == {"0s"}
-    assert {rule["data"][0]["relativeTimeRange"]["from"] for rule in alerts} == {3 * SAY_AGAIN_MS // 1000}
+    assert {rule["data"][0]["relativeTimeRange"]["from"] for rule in alerts} == {UNHEARD_MS // 1000}
 
 
 def test_rules_name_buckets_and_times_themselves() -> None:
