@@ -93,7 +93,7 @@ def stranger() -> Iterator[str]:
 
         do_POST = do_GET  # noqa: N815 - named by the base class
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by the base class
             """Nothing to say."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
