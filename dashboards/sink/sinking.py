@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import logging.config
+import os
 import random
 import signal
 import socket
@@ -18,6 +19,7 @@ from routecast.dashboards.points.vitals import SinkVitals
 from routecast.dashboards.sink.measures import sink_samples
 from routecast.dashboards.sink.sink import Sink
 from routecast.models.config import Config
+from routecast.models.errors import ConfigError
 from routecast.streams.clock import SystemClock
 from routecast.streams.exposition import Address, serving
 from routecast.streams.worker import Seldom
@@ -39,7 +41,7 @@ def logging_configuration(level: str) -> dict[str, Any]:
 def run_sink(config: Config, *, level: str = "INFO", ready_file: Path | None = None, metrics: Address | None = None) -> None:
     """Be a sink until Ctrl-C or SIGTERM; `ready_file` exists while the log can be read and InfluxDB stores.
 
-    Raises ConfigError without a token or where `metrics` cannot be served, Unreachable where InfluxDB refuses or Kafka never answers,
+    Raises ConfigError without a token or where `metrics` cannot be served or `ready_file` written, Unreachable where InfluxDB refuses or Kafka never answers,
     CheckFailed without topics.
     """
     logging.config.dictConfig(logging_configuration(level))
@@ -63,11 +65,13 @@ async def _run(config: Config, connection: Connection, mark: _Mark, listening: s
 
 
 class _Mark:
-    """A file that exists while everything is well."""
+    """A file that exists while everything is well. Raises ConfigError where it cannot."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self.ready: bool | None = None
+        if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK)):
+            raise ConfigError(f"--ready-file {str(file)!r} cannot be written: give a file in a folder that is there and may be written to")
         self.tell(ready=False)
 
     def tell(self, ready: bool) -> None:  # noqa: FBT001 - what it is told is all there is

@@ -56,6 +56,8 @@ def addressed(config: Config, url: str | None) -> Config:
     if url is None:
         return config
     parts = urlsplit(url)
+    if parts.scheme == "memory":
+        raise ConfigError(f"log {url!r} lives within the process that made it: give brokers, 'kafka://host:9092[,host:9092…]'")
     if parts.scheme != "kafka" or not parts.netloc or parts.path.strip("/"):
         raise ConfigError(f"log {url!r} cannot be opened: give 'kafka://host:9092[,host:9092…]', or 'memory://' for the embedded log")
     hosts = [host if ":" in host else f"{host}:9092" for host in parts.netloc.split(",") if host]

@@ -211,3 +211,13 @@ def test_a_missing_token_file_is_a_matter_of_the_configuration(config_file: Path
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (3, "", 1)
     assert "influx.token_file = 'influx.token' cannot be read" in ran.stderr
+
+
+def test_a_ready_file_that_cannot_be_written_is_told_before_anything_begins(tmp_path: Path) -> None:
+    """Not when everything is well for the first time, which would end it."""
+    (tmp_path / "routecast.toml").write_text('[[target]]\nid = "a"\nprovider = "p"\nmodel = "m"\nservice = "chat"\n')
+    (tmp_path / "influx.token").write_text("t")
+    command: Sequence[str] = [sys.executable, "-m", "routecast.cli", "sink", "--ready-file", "no/folder/ready"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr == "routecast: --ready-file 'no/folder/ready' cannot be written: give a file in a folder that is there and may be written to\n"
