@@ -6,6 +6,7 @@ Every default is a value for production; units are in the names or in the descri
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from typing import Annotated, ClassVar, Literal
 
@@ -18,6 +19,9 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
+_BROKER = r"(\[[0-9a-fA-F:.]+\]|[^\s:/@,\[\]]+)(:[0-9]{1,5})?"
+BROKERS = re.compile(rf"\s*{_BROKER}\s*(,\s*{_BROKER}\s*)*")
+"""Addresses of brokers as clients take them: no scheme, no login, no path."""
 UNKNOWN_QUALITY = 0.8
 """Quality of a target of which nothing is known."""
 
@@ -212,6 +216,8 @@ class Kafka(Group):
 
     @model_validator(mode="after")
     def _complete(self) -> Kafka:
+        if not BROKERS.fullmatch(self.bootstrap):
+            raise ValueError("bootstrap is not host:port, or several separated by commas; a kafka:// URL and a login do not belong there")
         if self.security_protocol.startswith("SASL") and not (self.username and self.password_file):
             raise ValueError(f"security_protocol {self.security_protocol!r} needs username and password_file")
         if (self.cert_file is None) != (self.key_file is None):

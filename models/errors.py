@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Why = Literal["caller_fault", "attempts", "retry_budget", "deadline", "overload", "no_target"]
 _NEXT = {
-    "caller_fault": "the request itself was refused, no other target was asked: correct it",
+    "caller_fault": "the fault is the caller's own, no other target was asked: correct it",
     "attempts": "no attempts are left: see whether the targets have a trouble in common, or allow more attempts",
     "retry_budget": "the retry budget is spent: most requests fail at present, see `routecast targets list`",
     "deadline": "the deadline has passed: give more time or ask for fewer tokens",

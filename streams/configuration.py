@@ -51,7 +51,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
             _set(table, name, value, origins)
     if not table and file.exists():
         raise ConfigError(f"no configuration: {source!r} is empty; write at least one [[target]]; `routecast demo --write-config FILE` writes an example")
-    if not table:
+    if not file.exists():  # variables alone are no configuration: targets are written in a file
         raise ConfigError(
             f"no configuration: {str(DEFAULT_FILE)!r} is not here; give --config FILE or write it, at least one [[target]]; "
             "`routecast demo --write-config FILE` writes an example"
@@ -61,7 +61,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
 
 def _read(file: Path) -> Table:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{str(file)!r} does not exist: give another --config FILE") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -138,6 +138,8 @@ def _sentence(model: type[BaseModel], item: Mapping[str, Any], prefix: str, sour
         return f"{where}: {key}: no such key; {hint}"
     if item["type"] == "missing":
         return f"{where}: {key}: missing; it is required"
+    if item["type"] == "tuple_type" and isinstance(item["input"], dict):
+        return f"{where}: {key}: write [[{key}]], with two brackets: there may be many"
     message = str(item["msg"]).removeprefix("Value error, ")
     shown = f" = {item['input']!r}" if not isinstance(item["input"], dict | list | tuple) else ""
     return f"{where}: {key or 'configuration'}{shown}: {message[:1].lower()}{message[1:]}"

@@ -84,7 +84,7 @@ def cause_of(verdict: Verdict, error: BaseException | None) -> str:
     if verdict.outcome == "ok":
         return ""
     status = f"status {verdict.http_status}" if verdict.http_status is not None else ""
-    said = f"{type(error).__name__}: {error}"[:200] if error is not None else ""
+    said = f"{type(error).__name__}: {error}"[:200].removesuffix(": ") if error is not None else ""
     return ", ".join(part for part in (status, said) if part) or verdict.error_type
 
 

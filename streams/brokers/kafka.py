@@ -26,7 +26,7 @@ from aiokafka.errors import (
 )
 from aiokafka.helpers import create_ssl_context
 
-from routecast.models.config import Config, Kafka
+from routecast.models.config import BROKERS, Config, Kafka
 from routecast.models.errors import ConfigError, Unreachable
 from routecast.streams.topics import Topic
 
@@ -58,7 +58,9 @@ def addressed(config: Config, url: str | None) -> Config:
     parts = urlsplit(url)
     if parts.scheme == "memory":
         raise ConfigError(f"log {url!r} lives within the process that made it: give brokers, 'kafka://host:9092[,host:9092…]'")
-    if parts.scheme != "kafka" or not parts.netloc or parts.path.strip("/"):
+    if "@" in parts.netloc:
+        raise ConfigError("a kafka:// URL holds no login: kafka.username and kafka.password_file do")
+    if parts.scheme != "kafka" or not BROKERS.fullmatch(parts.netloc) or parts.path.strip("/"):
         raise ConfigError(f"log {url!r} cannot be opened: give 'kafka://host:9092[,host:9092…]', or 'memory://' for the embedded log")
     hosts = [host if ":" in host else f"{host}:9092" for host in parts.netloc.split(",") if host]
     return config.model_copy(update={"kafka": config.kafka.model_copy(update={"bootstrap": ",".join(hosts)})})

@@ -8,7 +8,7 @@ failure, time-out, cancellation. Lost in a crash: the requests under way; their 
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
@@ -95,7 +95,11 @@ class Caller:
 
 def _attempt_sync(send: SendSync[Value], call: Call) -> Ended[Value]:
     try:
-        return Ended(send(call.decision, call), None)
+        answer = send(call.decision, call)
+        if isinstance(answer, Coroutine):
+            answer.close()
+            return Ended(None, TypeError("`send` is a coroutine function, and nothing awaits it here: use `await router.call(send)`"))
+        return Ended(answer, None)
     except Exception as error:  # noqa: BLE001 - what `send` may raise is the application's business; it is classified and kept
         return Ended(None, error)
     except BaseException:

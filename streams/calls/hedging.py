@@ -28,7 +28,10 @@ async def attempt_once(_: Request, send: Callable[[Decision, Call], Awaitable[Va
 async def _run(send: Callable[[Decision, Call], Awaitable[Value]], call: Call) -> Ended[Value]:
     try:
         async with asyncio.timeout((call.timeout_ms or 0.0) / 1000.0):
-            return Ended(await send(call.decision, call), None)
+            answer = send(call.decision, call)
+            if not isinstance(answer, Awaitable):
+                return Ended(None, TypeError(f"`send` returned {type(answer).__name__}, nothing to await: make it an `async def`, or use `call_sync`"))
+            return Ended(await answer, None)
     except Exception as error:  # noqa: BLE001 - what `send` may raise is the application's business; it is classified and kept
         return Ended(None, error)
     except BaseException:

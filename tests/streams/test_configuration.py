@@ -58,6 +58,9 @@ def test_other_variables_of_ours_are_left_alone() -> None:
         (TARGET + "[thresholds]\nerror_ratio = { warning = 0.5, critical = 0.1 }\n", ("thresholds.error_ratio", "critical (0.1)", "warning (0.5)")),
         (TARGET + "[kafkaa]\n", ("kafkaa", "did you mean 'kafka'")),
         ("[routing\n", ("not TOML", "line 1")),
+        (TARGET.replace("[[target]]", "[target]"), ("target: write [[target]], with two brackets",)),
+        (TARGET + '[kafka]\nbootstrap = "kafka://broker:9092"\n', ("kafka", "bootstrap is not host:port")),
+        (TARGET + '[kafka]\nbootstrap = "broker:port"\n', ("kafka", "bootstrap is not host:port")),
         ("", ("no configuration",)),
     ],
 )
@@ -77,6 +80,20 @@ def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
     """Not the file is at fault."""
     assert _complaint(tmp_path, TARGET, {"ROUTECAST_ROUTING__POLICY": "best"}).startswith("ROUTECAST_ROUTING__POLICY: routing.policy = 'best'")
     assert "write them into the file" in _complaint(tmp_path, TARGET, {"ROUTECAST_TARGET__ID": "x"})
+
+
+def test_a_file_as_windows_editors_write_it_is_read(tmp_path: Path) -> None:
+    """Their mark of UTF-8 at the beginning is none of ours, nor are their ends of lines."""
+    file = tmp_path / "routecast.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + TARGET.replace("\n", "\r\n").encode())
+    assert [target.id for target in load_config(file, {}).target] == ["a"]
+
+
+def test_variables_do_not_hide_that_no_file_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets are written in a file: it is named, not what it would have held."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"'routecast\.toml' is not here; give --config FILE or write it"):
+        load_config(None, {"ROUTECAST_KAFKA__BOOTSTRAP": "broker:9092"})
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

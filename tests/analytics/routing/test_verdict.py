@@ -127,3 +127,4 @@ def test_a_cause_is_short_and_says_status_and_error() -> None:
     assert cause_of(Verdict("error", "connection"), ConnectionError("x" * 1000)).startswith("ConnectionError: xxx")
     assert len(cause_of(Verdict("error", "connection"), ConnectionError("x" * 1000))) == 200
     assert cause_of(Verdict("error", "overloaded"), None) == "overloaded"
+    assert cause_of(Verdict("timeout", "timeout"), TimeoutError()) == "TimeoutError"

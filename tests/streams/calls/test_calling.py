@@ -162,6 +162,24 @@ def test_an_error_in_the_applications_code_is_its_own() -> None:
     assert ends_of(events_of(router)) == [(1, "error", "invalid_request")]
 
 
+def test_the_wrong_kind_of_function_says_which_one_is_right() -> None:
+    """A plain function where a coroutine function belongs, and the other way round: an answer that nobody awaited is no success."""
+    queue = EventQueue(START_MS)
+    router = router_on(queue)
+
+    def plain(_: Decision, __: Call) -> Any:
+        return "hello"
+
+    async def coroutine(_: Decision, __: Call) -> str:
+        return "hello"
+
+    with pytest.raises(CallFailed, match="returned str, nothing to await: make it an `async def`"):
+        run(queue, router.call(plain))
+    with pytest.raises(CallFailed, match=r"is a coroutine function.*await router\.call"):
+        router.call_sync(coroutine)
+    assert ends_of(events_of(router)) == [(1, "error", "invalid_request"), (1, "error", "invalid_request")]
+
+
 def test_the_application_may_judge_by_itself() -> None:
     """`classify` sees answers and exceptions; None leaves it to the usual rules."""
     queue = EventQueue(START_MS)
