@@ -175,6 +175,20 @@ def test_a_range_holds_what_was_appended_within_it(write: Write, bounds: dict[st
     assert list(load_decisions(file, **bounds)["request_id"]) == ["2", "3"]
 
 
+@pytest.mark.parametrize("load", [load_events, load_decisions, load_windows])
+def test_a_range_without_events_is_an_empty_table(write: Write, load: Callable[..., pd.DataFrame]) -> None:
+    """After the last one, before the first, and from later to sooner."""
+    file = write([(float(i), [started(str(i), second=float(i))]) for i in range(1, 6)])
+    for bounds in ({"begin": T0 + 1e9}, {"end": T0 - 1e9}, {"begin": T0 + 4000, "end": T0 + 2000}):
+        assert len(load(file, **bounds)) == 0
+
+
+def test_a_time_as_text_is_refused(write: Write) -> None:
+    """With what is right."""
+    with pytest.raises(ConfigError, match="'2023-11-14' is no time: give a datetime"):
+        load_events(write([]), begin="2023-11-14")  # type: ignore[arg-type]
+
+
 def test_a_time_without_a_zone_is_refused(write: Write) -> None:
     """It would mean something else on another machine."""
     with pytest.raises(ConfigError, match="has no time zone"):

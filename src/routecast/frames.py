@@ -103,7 +103,7 @@ def write_table(frame: pd.DataFrame, out: Path) -> None:
         frame = frame.assign(**{name: frame[name].astype("Int64") for name in frame.columns if _whole(frame[name])})
         frame.to_csv(out, index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
     except OSError as error:
-        raise RoutecastError(f"{str(out)!r} cannot be written: {error.strerror}; give another file, or make room") from error
+        raise RoutecastError(f"{str(out)!r} cannot be written: {error.strerror or error}; give another file, or make room") from error
 
 
 def _whole(cells: pd.Series[Any]) -> bool:
@@ -175,6 +175,8 @@ def _judged(frame: pd.DataFrame, feedback: Sequence[Feedback]) -> pd.DataFrame:
 
 
 def _bound(bound: Bound) -> float | Mapping[int, int] | None:
+    if isinstance(bound, str):  # a notebook is not type-checked
+        raise ConfigError(f"{bound!r} is no time: give a datetime with a time zone, epoch milliseconds, or an offset of each partition")
     if not isinstance(bound, datetime):
         return bound
     if bound.tzinfo is None:

@@ -42,10 +42,10 @@ class Playback:
             for key, value in rows.items():
                 self.merge.add(key, value)
         began = recording.manifest.base
-        self.begin_ms = began.at_ms if began is not None and base else min((one.next_ms for one in self._partitions), default=0.0)
-        """The moment before the first event."""
         self.end_ms = within.last_ms(recording.manifest.last_ms)
         """No event was appended after it."""
+        self.begin_ms = began.at_ms if began is not None and base else min(self.next_ms, self.end_ms)
+        """The moment before the first event; the end where there is none."""
         self.merge.expire(self.begin_ms - KEPT_MS)
 
     def _told(self, events: int, at_ms: float) -> None:

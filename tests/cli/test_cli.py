@@ -39,11 +39,38 @@ def test_without_its_extra_the_command_says_what_to_install() -> None:
     assert "Traceback" not in shown.stderr
 
 
+def test_an_interruption_while_it_loads_leaves_no_trace() -> None:
+    """Ctrl-C before anything runs ends it as later ones do."""
+    program = """
+import sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+import routecast.cli
+routecast.cli.main()
+"""
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stdout, shown.stderr) == (130, "", "")
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    """As some supervisors start programs: what would be shown goes nowhere."""
+    program = (
+        f"import os, sys; os.close(1); os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'routecast.cli', 'config', 'check', '--config', {EXAMPLE!r}])"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=False)
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
 def test_check_says_ok_and_counts() -> None:
     """A good file, exit code 0."""
     shown = _run("config", "check", "--config", EXAMPLE)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith("ok: 4 targets in 2 services (chat, embeddings)")
+    told = json.loads(_run("config", "check", "--config", EXAMPLE, "--json").stdout)
+    assert (told["services"], len(told["targets"]), len(told["version"])) == (["chat", "embeddings"], 4, 12)
 
 
 def test_check_of_a_wrong_file_exits_with_3(tmp_path: Path) -> None:

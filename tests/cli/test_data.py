@@ -41,6 +41,8 @@ def test_a_request_log_becomes_a_recording_and_a_table(command: Callable[..., Ra
     assert "1 lines and 0 values of other lines were left out" in shown.stderr
     again = command("import", "log.csv", "--mapping", "mapping.toml", "--out", "a.rec")
     assert (again.returncode, "exists: give another file" in again.stderr) == (3, True)
+    nowhere = command("export", "a.rec", "--decisions", "--out", "missing/a.csv")
+    assert (nowhere.returncode, "there is no folder 'missing'" in nowhere.stderr) == (3, True)
     told = json.loads(command("export", "a.rec", "--decisions", "--out", "a.csv", "--json").stdout)
     assert (told["rows"], told["table"]) == (2, "decisions")
     table = pd.read_csv(tmp_path / "a.csv")

@@ -37,7 +37,7 @@ from routecast.cli import (
 from routecast.cli.render import complain
 from routecast.models.errors import CheckFailed, ConfigError, RoutecastError, Unreachable
 
-FAILURE, CONFIGURATION, UNREACHABLE, CHECK_FAILED = 1, 3, 4, 5
+FAILURE, CONFIGURATION, UNREACHABLE, CHECK_FAILED, INTERRUPTED = 1, 3, 4, 5, 130
 _CODES = ((ConfigError, CONFIGURATION), (Unreachable, UNREACHABLE), (CheckFailed, CHECK_FAILED))
 
 app = typer.Typer(name="routecast", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -98,6 +98,5 @@ def run() -> int:
         complain(f"{about}{(error.strerror or str(error)).lower()}; give another file, or see who may read and write it")
         return CONFIGURATION if error.filename else FAILURE
     except KeyboardInterrupt:
-        complain("interrupted")
-        return FAILURE
+        return INTERRUPTED
     return 0

@@ -20,12 +20,18 @@ Plain = Annotated[bool, typer.Option("--plain", help="Print text with tabs.")]
 
 
 @app.command()
-def check(config: File = None) -> None:
+def check(*, config: File = None, json: Json = False) -> None:
     """Say whether the configuration is right; exit code 3 with every error where it is not."""
-    from routecast.streams.configuration import load  # noqa: PLC0415 - pydantic is slow to import
+    from routecast.cli.keys import Checked  # noqa: PLC0415 - pydantic is slow to import
+    from routecast.streams.configuration import load  # noqa: PLC0415
     from routecast.streams.doctor.machine import said  # noqa: PLC0415
 
-    show(f"ok: {said(load(config, os.environ))}")
+    loaded = load(config, os.environ)
+    if json:
+        targets = tuple(target.id for target in loaded.config.target)
+        show_json(Checked(file=str(loaded.file), version=loaded.config.version, services=tuple(sorted(loaded.config.services)), targets=targets))
+    else:
+        show(f"ok: {said(loaded)}")
 
 
 @app.command("show")

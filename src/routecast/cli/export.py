@@ -49,6 +49,8 @@ def _table(file: Path, name: Table, begin: str | None, end: str | None, out: Pat
 
     if out.suffix not in {".parquet", ".csv"}:
         raise ConfigError(f"{str(out)!r}: give a file that ends in .parquet or .csv")
+    if not out.parent.is_dir():
+        raise ConfigError(f"{str(out)!r} cannot be written: there is no folder {str(out.parent)!r}")
     if out.exists():
         raise ConfigError(f"{str(out)!r} exists: give another file, nothing is overwritten")
     try:

@@ -25,6 +25,17 @@ class Value(BaseModel):
     origin: str
 
 
+class Checked(BaseModel):
+    """A configuration that is right."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    file: str
+    version: str
+    services: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
 class Values(BaseModel):
     """All values in force."""
 
