@@ -72,7 +72,7 @@ def _asked(config: Config, kind: AlertKind, severity: Severity) -> str:
 def _described(config: Config, kind: AlertKind, severity: Severity) -> str:
     limits = " or ".join(_limit(rule) for rule in rules_of(config)[""] if (rule.kind, rule.severity) == (kind, severity))
     own = "; services with an objective of their own have limits of their own" if config.service else ""
-    return f"{limits}, surely and for long enough, as `routecast alerts show` tells{own}. {ALL} is a whole service, or the system."
+    return f"Holds where {limits}, surely and for long enough, as `routecast alerts show` tells{own}. {ALL} is a whole service, or the system."
 
 
 def _limit(rule: Rule) -> str:

@@ -157,6 +157,24 @@ def test_an_alert_is_a_point_and_a_mark_that_grows_to_its_length() -> None:
     assert [_fields(found[1])["end_ms"] for found in (raised, cleared)] == [AT_MS, AT_MS + 90_000]
 
 
+@pytest.mark.parametrize(
+    ("more", "times"),
+    [
+        ({"unit": "burn_rate", "threshold": 14.4, "value": 28.8}, 2.0),
+        ({"unit": "burn_rate", "threshold": 14.4, "value": 0.1}, 1.0),
+        ({"unit": "score", "threshold": 0.6, "value": 0.3}, 2.0),
+        ({"unit": "per_min", "threshold": 1.0, "value": 0.0}, 1000.0),
+        ({"inhibited_by": "y"}, 0.0),
+        ({"silenced_until_ms": AT_MS + 60_000}, 0.0),
+        ({"state": "cleared", "ended_ms": AT_MS}, 0.0),
+    ],
+)
+def test_an_alert_says_how_many_times_over_its_limit_it_is(more: dict[str, Any], times: float) -> None:
+    """At least one, as its end is waited for; and nothing where nobody need look."""
+    (alert, *_) = insight_points(Alert.model_validate(_alert("raised").model_dump() | more))
+    assert _fields(alert)["times_over"] == times
+
+
 def test_an_alert_that_another_one_explains_has_no_mark() -> None:
     """One is enough."""
     assert [point.measurement.name for point in insight_points(_alert("raised", inhibited_by="y"))] == ["alert"]
