@@ -20,6 +20,7 @@ from routecast.streams.brokers.admin import create_topics
 from routecast.streams.clock import SystemClock
 from routecast.streams.exposition import Address
 from routecast.streams.lifeline import when_alone
+from routecast.streams.ready_file import check_ready_file, mark_ready
 
 _RESTART_S = 1.0
 _STOP_S = 20.0
@@ -80,8 +81,8 @@ def run_worker(
 
     Topics that are missing are made first; `ready_file` exists while it is ready.
 
-    Raises ConfigError where Faust is not installed, a webhook has no usable address or `metrics` cannot be served, Unreachable,
-    CheckFailed where topics are missing and cannot be made.
+    Raises ConfigError where Faust is not installed, a webhook has no usable address, `metrics` cannot be served or `ready_file` written,
+    Unreachable, CheckFailed where topics are missing and cannot be made.
     """
     try:
         from routecast.streams.agents import Runner, Worker  # noqa: PLC0415 - needs Faust, an extra
@@ -94,7 +95,8 @@ def run_worker(
     listening = metrics.listening() if metrics is not None else None
     settings = logging_configuration(level)
     logging.config.dictConfig(settings)
-    _mark(ready_file, ready=False)
+    check_ready_file(ready_file)
+    mark_ready(ready_file, ready=False)
     made = asyncio.run(create_topics(config.kafka))
     asyncio.run(check_workers_group(config.kafka))
     if config.alerts.webhook_file is not None:
@@ -103,7 +105,7 @@ def run_worker(
         _log.info("made topics %s", ", ".join(made))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    worker = Worker(config, SystemClock(), lambda ready: _mark(ready_file, ready=ready), listening)
+    worker = Worker(config, SystemClock(), lambda ready: mark_ready(ready_file, ready=ready), listening)
     runner = Runner(worker, loop=loop, logging_config=settings, loglevel=level, quiet=True, redirect_stdouts=False)
     runner.spinner = None  # it writes control codes for terminals to stdout
     try:
@@ -113,19 +115,13 @@ def run_worker(
     return 0
 
 
-def _mark(file: Path | None, *, ready: bool) -> None:
-    if file is not None and ready:
-        file.touch()
-    elif file is not None:
-        file.unlink(missing_ok=True)
-
-
 def supervise(command: Sequence[str], workers: int, ready_file: Path | None = None, first_port: int | None = None) -> int:
     """Keep so many processes of this command running until a signal comes; then stop them in good order. The exit code.
 
     `ready_file` exists while all of them are ready; each has a file of its own beside it. Metrics of each are on a port of its own, from `first_port` on.
-    They stop in good order too when this process is killed.
+    They stop in good order too when this process is killed. Raises ConfigError where `ready_file` cannot be written.
     """
+    check_ready_file(ready_file)
     logging.config.dictConfig(logging_configuration())
     stopping = False
 
@@ -138,20 +134,20 @@ def supervise(command: Sequence[str], workers: int, ready_file: Path | None = No
     files = [ready_file.with_name(f"{ready_file.name}.{i}") for i in range(workers)] if ready_file is not None else []
     commands = [[*command, "--supervised", *(["--ready-file", str(files[i])] if files else []), *_port(first_port, i)] for i in range(workers)]
     for file in [*files, ready_file]:
-        _mark(file, ready=False)  # a supervisor that was killed leaves them behind
+        mark_ready(file, ready=False)  # a supervisor that was killed leaves them behind
     running = [_started(command) for command in commands]
     while not stopping:
         for i, process in enumerate(running):
             if process.poll() is not None and not stopping:
                 _log.warning("worker %d ended with %s, starting another", process.pid, process.returncode)
-                _mark(files[i] if files else None, ready=False)
+                mark_ready(files[i] if files else None, ready=False)
                 time.sleep(_RESTART_S)
                 running[i] = _started(commands[i])
-        _mark(ready_file, ready=all(file.exists() for file in files))
+        mark_ready(ready_file, ready=all(file.exists() for file in files))
         time.sleep(_POLL_S)
     _stop(running)
     for file in [*files, ready_file]:
-        _mark(file, ready=False)
+        mark_ready(file, ready=False)
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import logging.config
-import os
 import random
 import signal
 import socket
@@ -19,9 +18,9 @@ from routecast.dashboards.points.vitals import SinkVitals
 from routecast.dashboards.sink.measures import sink_samples
 from routecast.dashboards.sink.sink import Sink
 from routecast.models.config import Config
-from routecast.models.errors import ConfigError
 from routecast.streams.clock import SystemClock
 from routecast.streams.exposition import Address, serving
+from routecast.streams.ready_file import check_ready_file, mark_ready
 from routecast.streams.worker import Seldom
 
 
@@ -70,15 +69,11 @@ class _Mark:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self.ready: bool | None = None
-        if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK)):
-            raise ConfigError(f"--ready-file {str(file)!r} cannot be written: give a file in a folder that is there and may be written to")
+        check_ready_file(file)
         self.tell(ready=False)
 
     def tell(self, ready: bool) -> None:  # noqa: FBT001 - what it is told is all there is
         if ready == self.ready:
             return
         self.ready = ready
-        if self._file is not None and ready:
-            self._file.touch()
-        elif self._file is not None:
-            self._file.unlink(missing_ok=True)
+        mark_ready(self._file, ready=ready)
