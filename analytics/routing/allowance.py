@@ -30,11 +30,11 @@ _ROUNDED = 0.5
 class Allowance:
     """One limit, of requests or of tokens; times are epoch milliseconds. Memory: about ten numbers."""
 
-    __slots__ = ("_booked", "_bucket", "_filled", "_filling_ms", "_full_at_ms", "_told_ms", "_window_ms", "room", "used")
+    __slots__ = ("_again_at_ms", "_booked", "_bucket", "_filled", "_filling_ms", "_full_at_ms", "_told_ms", "_window_ms", "room", "used")
 
     def __init__(self, per_s: float, capacity: float, now_ms: float) -> None:
         self._bucket = TokenBucket(per_s, capacity, now_ms)
-        self._full_at_ms = math.inf
+        self._full_at_ms = self._again_at_ms = math.inf
         self._told_ms = -math.inf
         self._filled = self._filling_ms = 0.0
         self._window_ms = 0.0
@@ -57,7 +57,7 @@ class Allowance:
         """Believe the header of an answer to a request that began at `started_ms`, after which `used_then` had been used."""
         if started_ms < self._told_ms:
             return
-        self._told_ms = started_ms
+        self._told_ms, self._again_at_ms = started_ms, math.inf
         bucket = self._bucket
         capacity = quota.limit or max(1.0, bucket.capacity, quota.remaining)
         if capacity != bucket.capacity:
@@ -66,6 +66,11 @@ class Allowance:
         filled = (now_ms - started_ms) / 1000.0 * bucket.per_s
         bucket.fill_to(quota.remaining + filled - (self.used - used_then) * replicas, now_ms)
         self._booked = self.used
+
+    def come_again(self, at_ms: float) -> None:
+        """A refusal named this time: believed where headers never say when there is more, as those of Azure; half of it is there then."""
+        if self._told_ms > -math.inf and not self._filling_ms and not self._window_ms:
+            self._again_at_ms = at_ms
 
     def _learn_rate(self, quota: Quota, limit: float, now_ms: float) -> None:
         """Filling per second: from the way to full and the time it takes, averaged; of a window nothing until its end."""
@@ -99,7 +104,7 @@ class Allowance:
         """
         least = min(amount * replicas, self._bucket.capacity / 2.0)
         self.room = self.used + max(0.0, self._level(replicas, now_ms) - least) / replicas
-        return min(self._bucket.wait_ms(least, now_ms), max(0.0, self._full_at_ms - now_ms))
+        return min(self._bucket.wait_ms(least, now_ms), max(0.0, min(self._full_at_ms, self._again_at_ms) - now_ms))
 
     def _level(self, replicas: float, now_ms: float) -> float:
         """What is left when everything used is booked; below a debt that takes 300 s to fill it is forgiven."""
@@ -108,6 +113,9 @@ class Allowance:
             self._full_at_ms = math.inf
             bucket.per_s = bucket.capacity / _MINUTE_S
             bucket.fill_to(bucket.capacity, now_ms)
+        if now_ms >= self._again_at_ms:
+            self._again_at_ms = math.inf
+            bucket.fill_to(max(bucket.level(now_ms), bucket.capacity / 2.0), now_ms)
         new, self._booked = self.used - self._booked, self.used
         if new:
             deepest = min(bucket.level(now_ms), -max(bucket.capacity, _LONGEST_DEBT_S * bucket.per_s))

@@ -125,6 +125,9 @@ class RateLimits:
         if again:
             limits.hold_ms = hold_ms
         limits.held_until_ms = max(limits.held_until_ms, now_ms + hold_ms)
+        for allowance in (limits.requests, limits.tokens):
+            if allowance is not None and retry_after_ms is not None:
+                allowance.come_again(limits.held_until_ms)
 
     def until_ms(self, i: int, now_ms: float) -> float:
         """When target `i` may be used again; `now_ms` where it may now."""

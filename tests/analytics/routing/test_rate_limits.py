@@ -78,6 +78,20 @@ def test_a_refusal_keeps_the_target_out_until_its_time() -> None:
         assert made.until_ms(0, 100.0 + hold_ms) == 100.0 + hold_ms
 
 
+@pytest.mark.parametrize("kind", ["requests", "tokens"])
+def test_without_a_reset_a_refusals_time_is_when_there_is_more(kind: str) -> None:
+    """Azure says that nothing is left and when to come again, never when it is full: that nothing was left does not keep it out for longer."""
+    made = limits()
+    empty = ProviderLimits(**{kind: Quota(0)}, retry_after_ms=2000.0)
+    made.told(0, empty, UNRESERVED, 0.0, 0.0)
+    made.refused(0, empty.retry_after_ms, 0.0, 0.0)
+    assert (made.until_ms(0, 0.0), made.until_ms(0, 1999.0)) == (2000.0, 2000.0)
+    assert made.until_ms(0, 2001.0) == 2001.0
+    made.told(0, ProviderLimits(Quota(0, 10, 60_000)), UNRESERVED, 3000.0, 3000.0)
+    made.refused(0, 2000.0, 3000.0, 3000.0)
+    assert made.until_ms(0, 3000.0) > 8000.0, "a reset says more than when to come again"
+
+
 def test_refusals_in_a_row_keep_it_out_twice_as_long_each_time() -> None:
     """Where the time named is too short; refusals of calls that were under way already tell nothing new, and a success begins anew."""
     made, now_ms, holds = limits(), 0.0, list[float]()
