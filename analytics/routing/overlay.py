@@ -68,6 +68,10 @@ class Overlay:
         self.next_ms = min(self._limited_until_ms.values(), default=math.inf)
         self.dirty = self.dirty or before != (until_ms > now_ms)
 
+    def lapses_in_ms(self, now_ms: float) -> float:
+        """Time until the first target refuses no more; 0 where none is known to."""
+        return max(0.0, self.next_ms - now_ms) if self._limited_until_ms else 0.0
+
     def headroom(self, i: int, ratio: float | None) -> None:
         """The free part of the rate limits of target `i`, 0..1, as this router sees it; the less of this and the published one counts.
 

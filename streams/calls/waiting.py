@@ -116,7 +116,7 @@ class WaitingQueue:
                         await woken
             except TimeoutError:
                 self._leave(ticket)
-                raise self._full() from None
+                raise self._full(request) from None
             except BaseException:
                 self._leave(ticket)
                 raise
@@ -136,7 +136,7 @@ class WaitingQueue:
                 raise
             if not in_time:
                 self._leave(ticket)
-                raise self._full()
+                raise self._full(request)
             if ticket.error is not None:
                 raise ticket.error
         return call
@@ -178,12 +178,21 @@ class WaitingQueue:
         self.advance()
 
     def _refuse(self, ticket: Ticket, now_s: float) -> None:
-        ticket.error = QueueFull(self._router.name_of_service, self._line.retry_after_ms(self._drain.per_s(now_s)))
+        ticket.error = self._refusal(ticket.request, now_s)
         ticket.wake()
 
-    def _full(self) -> QueueFull:
+    def _full(self, request: Request) -> QueueFull:
         with self._lock:
-            return QueueFull(self._router.name_of_service, self._line.retry_after_ms(self._drain.per_s(self._router.clock.monotonic_s())))
+            return self._refusal(request, self._router.clock.monotonic_s())
+
+    def _refusal(self, request: Request, now_s: float) -> QueueFull:
+        """With the time until there may be room: not before a rate limit lapses, where nothing but limits keeps its targets back."""
+        retry_after_ms = self._line.retry_after_ms(self._drain.per_s(now_s))
+        with suppress(NoTarget):
+            if self._usable_by(request).back_later:
+                with self._router.overlaying() as overlay:
+                    retry_after_ms = max(retry_after_ms, overlay.lapses_in_ms(self._router.clock.now_ms()))
+        return QueueFull(self._router.name_of_service, retry_after_ms)
 
     def _finds_room(self, calm: bool, waiting: Waiting) -> bool:  # noqa: FBT001 - the first parameter is bound
         return self._room(self._tickets[waiting].request, calm=calm)
@@ -191,14 +200,9 @@ class WaitingQueue:
     def _room(self, request: Request, *, calm: bool) -> bool:
         """Whether there is room, or waiting would bring none: then the request goes to the least bad, as ever."""
         try:
-            found = self._router.considered(request.requirements, request.tried)
+            usable = self._usable_by(request)
         except NoTarget:
             return True
-        usable = self._usable.get(found)
-        if usable is None:
-            if len(self._usable) >= _CLASSES:
-                self._usable.clear()
-            usable = self._usable[found] = _usable(found, self._overflow)
         if not usable.targets:
             return not usable.back_later
         own, then = self._router.contention.own, self._router.contention.at_publish
@@ -206,6 +210,15 @@ class WaitingQueue:
         if calm and is_calm(service, self._overflow.limit):
             return True
         return has_room(service, max(self._router.contention.share, usable.least_share), self._luck)
+
+    def _usable_by(self, request: Request) -> _Usable:
+        found = self._router.considered(request.requirements, request.tried)
+        usable = self._usable.get(found)
+        if usable is None:
+            if len(self._usable) >= _CLASSES:
+                self._usable.clear()
+            usable = self._usable[found] = _usable(found, self._overflow)
+        return usable
 
 
 class _Usable(NamedTuple):

@@ -234,6 +234,18 @@ def test_a_rate_limit_that_lapses_lets_requests_in() -> None:
     assert run(queue, main()) == pytest.approx(5000, abs=260)
 
 
+def test_who_cannot_wait_for_a_rate_limit_hears_when_it_lapses() -> None:
+    """Not how fast the line moves: nothing moves before."""
+    queue = EventQueue(START_MS)
+    router = _router(queue, 2, None)
+    with router.overlaying() as overlay:
+        overlay.limited(0, queue.now_ms + 20_000, queue.now_ms)
+        overlay.limited(1, queue.now_ms + 30_000, queue.now_ms)
+    with pytest.raises(QueueFull) as refused:
+        run(queue, router.call(_takes(1.0), deadline_ms=3000))
+    assert refused.value.retry_after_ms == pytest.approx(17_000, abs=1)
+
+
 def test_a_newcomer_does_not_push_in() -> None:
     """It comes the moment there is room again, before anybody else has noticed: who waits goes first all the same."""
     queue = EventQueue(START_MS)
