@@ -21,6 +21,8 @@ _SMALLEST, _LARGEST = 1e-9, 1e9
 _LATEST_MS = 1e14
 _LONGEST_PERIOD_MS = 3.6e6
 _LONGEST_MS = 864e5
+_WIDEST = 10.0
+"""Largest `spread`: what is sampled with it must still be a number."""
 _LONGEST_NAME = 256
 
 
@@ -141,11 +143,12 @@ def _check(service: str, target: TargetScore) -> None:
     positive = (target.time_s, target.service_s, target.capacity, target.cost_s)
     ratios = (target.ramp, target.share, target.success, target.quality, target.headroom, target.score, target.load, target.history, target.real_time)
     waiting = (target.in_flight, target.in_flight_mean, target.oldest_open_ms)
-    others = (*waiting, target.fail_s, target.quality_n, target.usd, target.weight, target.n, target.spread)
-    if not (all(_SMALLEST < v < _LARGEST for v in positive) and all(0 <= v <= 1 for v in ratios) and all(0 <= v < _LARGEST for v in others)):
+    others = (*waiting, target.fail_s, target.quality_n, target.usd, target.weight, target.n)
+    bounded = all(0 <= v <= 1 for v in ratios) and all(0 <= v < _LARGEST for v in others) and 0 <= target.spread <= _WIDEST
+    if not (all(_SMALLEST < v < _LARGEST for v in positive) and bounded):
         raise DecodeError(f"snapshot of service {service!r}: target {target.id!r} has a figure out of range")
     if len(target.regions_ms) > MOST_REGIONS or not all(abs(ms) <= _LONGEST_MS and len(name) <= _LONGEST_NAME for name, ms in target.regions_ms.items()):
         raise DecodeError(f"snapshot of service {service!r}: {target.id!r} has offsets of regions out of range, or more than {MOST_REGIONS}")
     for quantiles in (target.ttft_ms, target.tpot_ms):
-        if quantiles and (len(quantiles) != len(QUANTILES) or quantiles[0] < 0 or list(quantiles) != sorted(quantiles)):
-            raise DecodeError(f"snapshot of service {service!r}: quantiles of {target.id!r} must be {len(QUANTILES)} rising values from 0 on, or none")
+        if quantiles and (len(quantiles) != len(QUANTILES) or list(quantiles) != sorted(quantiles) or not 0 <= quantiles[0] <= quantiles[-1] <= _LONGEST_MS):
+            raise DecodeError(f"snapshot of service {service!r}: quantiles of {target.id!r} must be {len(QUANTILES)} rising values of at most a day, or none")

@@ -42,8 +42,8 @@ class OwnRate:
         self.pending = 0
 
     def share(self, rate_per_s: float, routers: int) -> float:
-        """This router's share of a service that gets `rate_per_s`, in (0, 1]; before any arrival, one of `routers` equals."""
-        if self._count <= 0:
+        """This router's share of a service that gets `rate_per_s`, in (0, 1]; before any arrival, or at a rate of 0, one of `routers` equals."""
+        if self._count <= 0 or rate_per_s <= 0:
             return 1.0 / max(1, routers)
         return min(1.0, max(self._count / self._seconds / rate_per_s, 1e-6))
 

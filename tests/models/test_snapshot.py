@@ -77,7 +77,8 @@ WRONG: list[tuple[str, list[Any]]] = [
     *((f"target_{name}", [0, -1, 1e-10, 1e9]) for name in POSITIVE),
     *((f"target_{name}", [-0.01, 1.01]) for name in RATIOS),
     *((f"target_{name}", [-1, 1e9]) for name in OTHERS),
-    *((f"target_{name}", [[1.0], list(RISING[::-1]), [-1.0, *RISING[1:]], [*RISING, 16.0]]) for name in ("ttft_ms", "tpot_ms")),
+    *((f"target_{name}", [[1.0], list(RISING[::-1]), [-1.0, *RISING[1:]], [*RISING, 16.0], [*RISING[:-1], 1e8]]) for name in ("ttft_ms", "tpot_ms")),
+    ("target_spread", [-0.1, 10.1]),
     ("target_state", ["broken", None]),
     ("target_id", [5, None]),
     ("period_ms", [0, -1, 3.6e6 + 1]),
@@ -96,7 +97,7 @@ def test_figures_out_of_range_are_refused(name: str, values: list[Any]) -> None:
             decode_snapshot(_changed(**{name: value}))
 
 
-@pytest.mark.parametrize("name", [*POSITIVE, *RATIOS, *OTHERS])
+@pytest.mark.parametrize("name", [*POSITIVE, *RATIOS, *OTHERS, "spread"])
 def test_every_figure_of_a_target_is_bounded(name: str) -> None:
     """What is not finite in JSON, or beyond all bounds, is refused."""
     for text in ("1e400", "NaN", "Infinity", "1e300"):

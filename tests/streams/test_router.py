@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from routecast.models.config import Config
 from routecast.models.details import Details, SubjectDetails
 from routecast.models.errors import ConfigError
 from routecast.models.requirements import Requirements
-from routecast.models.snapshot import RoutingSnapshot, TargetScore
+from routecast.models.snapshot import RoutingSnapshot, TargetScore, decode_snapshot, encode_snapshot
 from routecast.streams.clock import FixedClock
 from routecast.streams.emitter import Emitter
 from routecast.streams.router import Router
@@ -89,6 +91,33 @@ def test_a_decision_is_made_from_one_snapshot(make_router: MakeRouter, snapshot:
     assert (decision.snapshot, decision.score, decision.candidates) == ((1, 1), 0.1, f"{0b11110:x}")
     assert (after.snapshot, after.score, after.candidates) == ((1, 2), 0.9, f"{0b1111:x}")
     assert decision.explain().score == 0.1
+
+
+BOUNDS = {
+    **dict.fromkeys(("time_s", "service_s", "capacity", "cost_s"), (1.1e-9, 9.9e8)),
+    **dict.fromkeys(("ramp", "share", "success", "quality", "headroom", "score", "load", "history", "real_time"), (0.0, 1.0)),
+    **dict.fromkeys(("in_flight", "in_flight_mean", "oldest_open_ms", "fail_s", "quality_n", "usd", "weight", "n"), (0.0, 9.9e8)),
+    "spread": (0.0, 10.0), "ttft_ms": ((0.0,) * 16, (864e5,) * 16), "tpot_ms": ((0.0,) * 16, (864e5,) * 16),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["performance", "learned", "weighted", "greedy"])
+def test_whatever_snapshot_is_accepted_can_be_decided_by(
+    policy: str, make_router: MakeRouter, snapshot: MakeSnapshot, score: MakeScore, clock: FixedClock
+) -> None:
+    """With every figure at the ends of its range: a decision never fails, and every figure of its explanation is a number."""
+    shapes = [score("a", **{name: value}) for name, ends in BOUNDS.items() for value in ends]
+    for shape in shapes:
+        for rate_per_s in (0.0, 9.9e8):
+            published = msgspec.structs.replace(snapshot(shape, score("b"), at_ms=clock.at_ms), rate_per_s=rate_per_s, output_tokens=9.9e8)
+            router = make_router(policy=policy)
+            assert router.apply(decode_snapshot(encode_snapshot(published)))
+            for _ in range(3):
+                decision = router.choose(Requirements(complexity=1.0))
+                router.start(decision).finish()
+                clock.at_ms += 300.0
+            assert math.isfinite(decision.explain().cost_s)
+            assert 0 < decision.propensity <= 1
 
 
 def test_threads_decide_while_snapshots_come(make_router: MakeRouter, snapshot: MakeSnapshot, score: MakeScore) -> None:
