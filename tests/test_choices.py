@@ -11,11 +11,12 @@ from routecast.choices import compare_choices, load_choices
 from routecast.cli.app import run as command_line
 from routecast.models.config import Config
 from routecast.models.errors import CheckFailed, ConfigError
+from routecast.models.events import Started, encode_events
 from routecast.models.side_by_side import SideBySide
 from routecast.streams.memory import MemoryReader, Record
 from routecast.streams.recordings.recorder import Recorder
 from routecast.streams.recordings.recording import RecordingWriter
-from routecast.streams.topics import EVENTS
+from routecast.streams.topics import EVENTS, STATE
 from routecast.testing import Fleet
 
 CONFIG = Config.model_validate({"target": [{"id": name, "provider": name, "model": "m", "service": "chat"} for name in ("a", "b", "c")]})
@@ -105,3 +106,8 @@ def test_what_cannot_be_compared_is_refused(recorded: Path, tmp_path: Path) -> N
         out.add(EVENTS, 0, Record(0, 1000.0, b"", b"[]"))
     with pytest.raises(CheckFailed, match="no configuration"):
         compare_choices(tmp_path / "bare.rec", ["random"])
+    with RecordingWriter(tmp_path / "imported.rec", "") as out:
+        out.add(STATE, 0, Record(0, 0.0, f"config/{CONFIG.version}".encode(), CONFIG.model_dump_json().encode()))
+        out.add(EVENTS, 0, Record(0, 1000.0, b"", encode_events([Started(at_ms=1000.0, request_id="r", target="a", service="chat")])))
+    with pytest.raises(CheckFailed, match=r"no decision of service 'chat' can be compared \(1 "):
+        compare_choices(tmp_path / "imported.rec", ["random"])

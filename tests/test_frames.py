@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from routecast.frames import load_decisions, load_events, load_windows, write_table
 from routecast.models.config import Config, Intervals
 from routecast.models.decision_ref import ShadowRef
-from routecast.models.errors import CheckFailed, ConfigError
+from routecast.models.errors import CheckFailed, ConfigError, RoutecastError
 from routecast.models.events import Completed, DecisionRef, Event, Feedback, Outcome, Resources, Started, encode_events
 from routecast.models.metrics import WindowRecord
 from routecast.models.tables import DECISIONS, EVENTS, WINDOWS, Column
@@ -187,6 +187,12 @@ def test_a_time_as_text_is_refused(write: Write) -> None:
     """With what is right."""
     with pytest.raises(ConfigError, match="'2023-11-14' is no time: give a datetime"):
         load_events(write([]), begin="2023-11-14")  # type: ignore[arg-type]
+
+
+def test_a_file_that_cannot_be_written_says_why(write: Write, tmp_path: Path) -> None:
+    """Also where pandas finds that out, whose errors have no reason of the system."""
+    with pytest.raises(RoutecastError, match=r"a\.csv.*cannot be written: .*non-existent directory"):
+        write_table(load_events(write([(1.0, [started()])])), tmp_path / "nowhere" / "a.csv")
 
 
 def test_a_time_without_a_zone_is_refused(write: Write) -> None:

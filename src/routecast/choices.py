@@ -11,6 +11,7 @@ import pandas as pd
 
 from routecast.analytics.balance import POLICIES
 from routecast.analytics.evaluation.decisions import logged_decisions
+from routecast.analytics.evaluation.logged import Logged
 from routecast.analytics.evaluation.named import NOT_LOGGED, policy_named
 from routecast.analytics.evaluation.side_by_side import LOGGED, Side, Sides, side_by_side
 from routecast.analytics.evaluation.snapshot_policies import expected_costs
@@ -74,13 +75,18 @@ def _ask(path: Path, policies: Sequence[str], service: str | None, seed: int, te
     found = {name: policy_named(name, snapshots, targets, routing) for name in dict.fromkeys(policies)}
     table = load_decisions(path, tell=tell)
     costs = expected_costs(snapshots, targets, routing)
-    sides = side_by_side(
-        logged_decisions(table, of), {name: policy for name, policy in found.items() if policy is not None}, costs, np.random.default_rng(seed)
-    )
-    if not len(sides.logged):
-        raise CheckFailed(f"no decision of service {of!r} can be compared: {sides.logged.excluded or 'none was drawn plainly'}")
+    sides = side_by_side(_some(logged_decisions(table, of)), {name: it for name, it in found.items() if it is not None}, costs, np.random.default_rng(seed))
+    _some(sides.logged)
     cost_s = float(np.median(sides.logged.of_chosen(costs(sides.logged))))
     return _Asked(table, sides, tuple(name for name, policy in found.items() if policy is None), cost_s)
+
+
+def _some(logged: Logged) -> Logged:
+    """The decisions, of which there are some. Raises CheckFailed."""
+    if not len(logged):
+        why = "; ".join(f"{n:,} {reason}" for reason, n in logged.excluded.items()) or "none was drawn plainly"
+        raise CheckFailed(f"no decision of service {logged.service!r} can be compared ({why}): give a recording of routers that decide, and of their leader")
+    return logged
 
 
 def _frame(asked: _Asked, name: str, side: Side) -> pd.DataFrame:
