@@ -48,6 +48,7 @@ WRONG: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     (3, "`routecast import --example` prints a mapping", ("import", "log", "--mapping", "none", "--out", "new")),
     (3, "fields: missing; `routecast import --example` prints a mapping", ("import", "log", "--mapping", "empty", "--out", "new")),
     (3, "'nowhere/file': no such file or directory", ("demo", "--write-config", "nowhere/file")),
+    (3, "'empty' exists: give another file", ("demo", "--write-config", "empty")),
     (3, "'empty' exists: give another file", ("demo", "--record", "empty", "--policy", "performance")),
     (3, "'none' does not exist: give another --config FILE", ("grafana", "export", "new", "--config", "none")),
     (3, "`routecast grafana export` writes them", ("grafana", "lint", "none")),
@@ -59,6 +60,7 @@ WRONG: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     (2, "--duration 5: the demonstration has its troubles within 60 to 3600 s", ("demo", "--duration", "5")),
     (2, "no policy 'perfomance'; did you mean 'performance'?", ("policy", "set", "perfomance")),
     (2, "no policy 'perfomance'; did you mean 'performance'?, or write NAME=FILE.toml", ("backtest", "empty", "--policy", "perfomance")),
+    (2, "'nowhere/a.html': there is no folder 'nowhere'", ("backtest", "empty", "--html", "nowhere/a.html")),
     (2, "did you mean routing.policy", ("config", "explain", "routing.polcy")),
     (2, "no service 'caht'; did you mean 'chat'?", ("route", "explain", "--offline", "--service", "caht")),
 )  # fmt: skip

@@ -74,6 +74,9 @@ def backtest(
         raise typer.BadParameter("give either FILE or --trace")
     if trace is not None and (service is not None or config is not None):
         raise typer.BadParameter("--service and --config belong to FILE: a trace brings its own")
+    for path in (html, junit):
+        if path is not None and not path.parent.is_dir():  # before the minutes that it takes
+            raise typer.BadParameter(f"{str(path)!r}: there is no folder {str(path.parent)!r}")
     names = _names(policy or DEFAULT)
     conditions = tuple(condition(text, list(names)) for text in fail_if or ())
     every = range(seed, seed + seeds)

@@ -124,8 +124,13 @@ def _finish(report: DemoReport | LiveReport, out: Path | None, *, json: bool, pl
 
 def _write(file: Path) -> None:
     from routecast.demo.demonstration import written_config  # noqa: PLC0415 - slow to import
+    from routecast.models.errors import ConfigError  # noqa: PLC0415
 
-    file.write_text(written_config(), encoding="utf-8")
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(written_config())
+    except FileExistsError:
+        raise ConfigError(f"{str(file)!r} exists: give another file, nothing is overwritten") from None
     complain(f"wrote {file}: run `routecast worker --config {file} --kafka URL`, then `routecast demo --config {file} --kafka URL --workers 0`")
 
 
