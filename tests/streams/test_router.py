@@ -116,8 +116,8 @@ def test_whatever_snapshot_is_accepted_can_be_decided_by(
                 decision = router.choose(Requirements(complexity=1.0))
                 router.start(decision).finish()
                 clock.at_ms += 300.0
-            assert math.isfinite(decision.explain().cost_s)
-            assert 0 < decision.propensity <= 1
+                assert math.isfinite(decision.explain().cost_s)
+                assert 0 < decision.propensity <= 1
 
 
 def test_threads_decide_while_snapshots_come(make_router: MakeRouter, snapshot: MakeSnapshot, score: MakeScore) -> None:
