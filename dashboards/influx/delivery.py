@@ -23,7 +23,8 @@ LONGEST_ADVICE_S: Final = 300.0
 SUSPICIOUS: Final = 3
 """Failures (5xx) of one body in a row after which the body may be to blame, and not the server."""
 _LEAST_WAIT_S: Final = 0.01
-_STORED: Final = 204
+STORED: Final = 204
+"""The only answer to a write that has worked."""
 _DAY_MS: Final = 86_400_000
 _QUOTED: Final = "unable to parse '"
 _DROPPED: Final = re.compile(r"dropped=(\d+)")
@@ -105,7 +106,7 @@ class Delivery:
         """Take the answer to the last `Send`."""
         if self._blame:
             self._proved(answer)
-        elif answer.status == _STORED:
+        elif answer.status == STORED:
             self._done(stored=True)
         elif answer.status == 400:
             self._unreadable(answer.message)
@@ -183,7 +184,7 @@ class Delivery:
 
     def _proved(self, answer: Answer) -> None:
         """Take what became of the witness; while it is not stored either, it is what is sent."""
-        if answer.status not in {_STORED, 422}:  # which says that the witness has become too old, and is no failure
+        if answer.status not in {STORED, 422}:  # which says that the witness has become too old, and is no failure
             self._doubted = True
             self._wait(answer)
             return

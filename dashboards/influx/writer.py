@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, Protocol
 
-from routecast.dashboards.influx.delivery import Answer, Delivery, Rejected, Send, refusal
+from routecast.dashboards.influx.delivery import STORED, Answer, Delivery, Rejected, Send, refusal
 from routecast.dashboards.influx.line_protocol import Destination, Encoder, Line, Point
 from routecast.dashboards.influx.schema import MEASUREMENTS, PIPELINE, Bucket
 from routecast.models.errors import Unreachable
@@ -22,7 +22,6 @@ from routecast.streams.clock import Clock
 MOST_LINES: Final = 5_000
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Of a request, before compression."""
-_REFUSED: Final = frozenset({401, 403, 404})
 _SILENT_S: Final = 10.0
 """Least time between two complaints about the same trouble."""
 
@@ -81,7 +80,7 @@ class Writer:
         used: set[Bucket] = {bucket for measurement in MEASUREMENTS for bucket in measurement.buckets.values()}
         for bucket in used:
             answer = await self._send(Destination(bucket, "ms"), ())
-            if answer.status in _REFUSED:
+            if self.up and answer.status != STORED:
                 raise Unreachable(refusal(answer.status, answer.message))
 
     async def _store(self, destination: Destination, lines: Sequence[Line]) -> list[Rejected]:

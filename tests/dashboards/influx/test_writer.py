@@ -132,6 +132,20 @@ def test_the_check_passes_where_the_token_may_write_and_where_nobody_answers(sto
         connection.close()
 
 
+class Page:
+    """Answers whatever it is asked, and is no InfluxDB."""
+
+    def write(self, *_: object) -> Answer:
+        """As a web server does."""
+        return Answer(200, "<html>")
+
+
+def test_the_check_finds_that_something_else_answers(run: Run) -> None:
+    """Not the first write, which comes when the sink has long been called ready."""
+    with pytest.raises(Unreachable, match="the address of an InfluxDB 2 and of nothing else"):
+        run(Writer(Page(), SystemClock(), random.Random(1), _no_wait).check())
+
+
 class Accepting:
     """A target that stores everything and remembers how it was given."""
 
