@@ -135,7 +135,7 @@ def test_the_check_passes_where_the_token_may_write_and_where_nobody_answers(sto
 class Page:
     """Answers whatever it is asked, and is no InfluxDB."""
 
-    def write(self, *_: object) -> Answer:
+    def write(self, destination: Destination, lines: Sequence[Line]) -> Answer:  # noqa: ARG002 - whatever it is asked
         """As a web server does."""
         return Answer(200, "<html>")
 
