@@ -10,11 +10,12 @@ import msgspec
 import numpy as np
 from msgspec import Raw
 
+from routecast.analytics.digits import significant
 from routecast.analytics.fleet.quantiles import Quantiles
 from routecast.analytics.insights.roster import Roster
 from routecast.analytics.merge import Merge
 from routecast.analytics.windows.columns import Columns, Ints
-from routecast.analytics.windows.figures import described, quantiles_ms, significant
+from routecast.analytics.windows.figures import described, quantiles_ms
 from routecast.analytics.windows.groups import Groups
 from routecast.analytics.windows.history import LENGTHS_MS, LONG, Closed, History
 from routecast.analytics.windows.peaks import Peaks

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.digits import significant
 from routecast.analytics.interval import sketch_intervals
 from routecast.analytics.pane import MILLION
 from routecast.analytics.sketch import BUCKETS, quantiles
@@ -33,15 +34,6 @@ def quantiles_ms(stats: WindowStats, qs: tuple[float, ...]) -> Floats:
     found_us = quantiles(stats.sketches.reshape(-1, BUCKETS), qs).reshape(*stats.sketches.shape[:2], len(qs))
     least_us, most_us = stats.lows[:, :, None], stats.highs[:, -len(DURATIONS) :, None]
     return np.minimum(np.maximum(found_us, least_us), most_us) / 1000
-
-
-def significant(values: Floats, digits: int = 6) -> Floats:
-    """Rounded to so many significant digits, the nearest floating point numbers to these decimals; NaN stays."""
-    known = np.isfinite(values) & (values != 0)
-    size = np.abs(np.where(known, values, 1.0))
-    places = digits - 1 - np.floor(np.log10(size)).astype(np.int64)
-    finer, coarser = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
-    return np.where(known, np.rint(values * finer / coarser) / finer * coarser, values)
 
 
 def details_of(window: Window) -> list[WindowDetails]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from routecast.analytics.fold import PartitionFold
 from routecast.analytics.windows.columns import columns_of
-from routecast.analytics.windows.figures import details_of, quantiles_ms, significant
+from routecast.analytics.windows.figures import details_of, quantiles_ms
 from routecast.analytics.windows.parts import summed
 from routecast.analytics.windows.window import Window
 from routecast.models.details import Duration, Judgement, LateDetails, Resources, WindowDetails
@@ -127,20 +127,6 @@ def test_last_update_is_the_newest_half_second() -> None:
 def test_quantiles_of_nothing_are_not_a_number() -> None:
     """No evidence gives no figure rather than a wrong one."""
     assert np.isnan(quantiles_ms(window_of([]).stats, (0.5,))).all()
-
-
-@given(st.lists(st.floats(1e-6, 1e15), min_size=1, max_size=20))
-def test_published_figures_have_six_significant_digits(values: list[float]) -> None:
-    """They are the decimals that printing would give, to within a tie."""
-    for value, found in zip(values, significant(np.array(values)).tolist(), strict=True):
-        assert float(f"{found:.6g}") == found
-        assert found == pytest.approx(value, rel=5.000001e-6)
-
-
-def test_nothing_stays_nothing() -> None:
-    """Zero and what is not known are no numbers of digits."""
-    assert significant(np.array([0.0, -12.3456789])).tolist() == [0.0, -12.3457]
-    assert np.isnan(significant(np.array([np.nan]))).all()
 
 
 def test_what_came_late_is_shown_apart() -> None:
