@@ -22,4 +22,5 @@ def significant(values: NDArray[np.float64], digits: int = 6) -> NDArray[np.floa
 
 def all_six_digits(values: NDArray[np.float64]) -> list[float]:
     """The same as `six_digits` of each of these, in a tenth of the time."""
-    return significant(values).tolist()
+    found: list[float] = significant(values).tolist()
+    return found

@@ -32,6 +32,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """By service, what `auto` follows and why."""
     experiments: dict[str, Any] = {}
     details_ms: float
+    fresh: bool = False
+    """Whether nothing was made yet of the windows that end then."""
     quantiles: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
     services: dict[str, dict[str, Any]]
     insights: dict[str, Any] = {}

@@ -98,6 +98,9 @@ class Leader:
         self.windows = Windows(config, now_ms, self.merge, checkpoint.details_ms if checkpoint else 0.0)
         """Of all subjects; a driver lets it recall what other leaders closed."""
         self._details = self.windows.builder
+        self._fresh = False
+        """Whether windows were updated of which nothing was made yet."""
+        self._quantiles: Mapping[str, Quantiles] = {}
         self._insights, self._outlook = Insights(config, self._details.roster), Outlook(config)
         self._seq, self._tick_ms, self._details_ms = 0, now_ms, now_ms - now_ms % self._metrics_ms
         self._control = self._trips = -1
@@ -114,8 +117,10 @@ class Leader:
         self._analysts = {service: self._analyst(service, now_ms, checkpoint) for service in sorted(config.services)}
 
     def _continue(self, checkpoint: Checkpoint) -> None:
-        self._details_ms = checkpoint.details_ms
-        self._details.quantiles = {name: Quantiles(*quantiles) for name, quantiles in checkpoint.quantiles.items()}
+        self._details_ms, self._fresh = checkpoint.details_ms, checkpoint.fresh
+        self._quantiles = {name: Quantiles(*quantiles) for name, quantiles in checkpoint.quantiles.items()}
+        if checkpoint.fresh:
+            self.windows.update(checkpoint.at_ms, self.merge, self._totals)
         self._trips = checkpoint.trips
         self._control, self._orders = checkpoint.control, checkpoint.orders
         self._insights = self._resumed(checkpoint)
@@ -215,10 +220,13 @@ class Leader:
         self._see(now_ms)
         self.merge.expire(now_ms - KEPT_MS)
         experiments = self._ledger.look(now_ms, self.merge.arms)
-        detailed = abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS  # an earlier leader's clock may have run ahead
-        if detailed:
-            self._details_ms = now_ms - now_ms % self._metrics_ms
+        ready = self._fresh
+        if abs(now_ms - self._details_ms) >= self._metrics_ms + _SETTLED_MS:  # an earlier leader's clock may have run ahead
+            self._details_ms, self._fresh = now_ms - now_ms % self._metrics_ms, True
             self.windows.update(now_ms, self.merge, self._totals)
+            ready |= not self.windows.many  # what was left by the last update is made of this one
+        if ready:
+            self._quantiles = self._details.quantiles
         tick = Tick(self._term, self._seq, now_ms, self.merge.routers(now_ms))
         routers = self.merge.routers_by_service(now_ms)
         ticks = {service: tick._replace(routers=routers[service] + routers[""]) for service in self._analysts}
@@ -231,13 +239,14 @@ class Leader:
         self._looks, self._began = [], None
         self._details.recommendations, self._details.trends = self._outlook.recommendations, self._insights.trends
         windows = [Message(*published) for published in self.windows.publish(now_ms, self._term, self._seq)]
-        said = [*self._say(now_ms, detailed=detailed), *(_insight(report) for report in experiments)]
+        said = [*self._say(now_ms, ready=ready), *(_insight(report) for report in experiments)]
         return [Message(TICKS, b"", encode_tick(record)), *snapshots, *windows, *said]
 
-    def _say(self, now_ms: float, *, detailed: bool) -> list[Message]:
+    def _say(self, now_ms: float, *, ready: bool) -> list[Message]:
         """What the figures mean, with what happened since the last time where the figures are new."""
         since_ms, until_ms = max(self._insights.until_ms or self._details_ms - PANE_MS, now_ms - KEPT_MS), self._details_ms
-        period = self._details.period(since_ms, until_ms) if detailed and until_ms // PANE_MS > since_ms // PANE_MS else None
+        period = self._details.period(since_ms, until_ms) if ready and until_ms // PANE_MS > since_ms // PANE_MS else None
+        self._fresh &= not ready
         changes = [change for analyst in self._analysts.values() for change in analyst.changes.news]
         self._outlook.heed(changes)
         return [_insight(insight) for insight in (*self._insights.tick(now_ms, changes, period, self._states), *self._outlook.say())]
@@ -265,7 +274,7 @@ class Leader:
         analyst.drained, analyst.weights = self._orders.drained, self._orders.weights
         analyst.policy, analyst.elected = self._orders.followed(analyst.service, self._configured[analyst.service], elects=self._elects)
         analyst.experiment = self._ledger.of(analyst.service)
-        snapshot = analyst.tick(tick, self._totals, self._details.quantiles)
+        snapshot = analyst.tick(tick, self._totals, self._quantiles)
         self._states |= {target.id: target.state for target in snapshot.targets}
         self._snapshots[analyst.service] = snapshot
         return encode_snapshot(snapshot)
@@ -279,8 +288,8 @@ class Leader:
         """Where this leader is, to be published after the messages of the last tick."""
         checkpoint = Checkpoint(
             term=self._term, seq=self._seq, at_ms=self._tick_ms, config_version=self._config.version, offsets=self.merge.offsets, control=self._control,
-            trips=self._trips, **self._orders.state(), experiments=self._ledger.state(), details_ms=self._details_ms,
-            quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._details.quantiles.items())},
+            trips=self._trips, **self._orders.state(), experiments=self._ledger.state(), details_ms=self._details_ms, fresh=self._fresh,
+            quantiles={name: (found.ttft_ms, found.tpot_ms) for name, found in sorted(self._quantiles.items())},
             services={service: analyst.state() for service, analyst in self._analysts.items()}, insights=self._insights.state(),
             advice=self._outlook.state(),
         )  # fmt: skip

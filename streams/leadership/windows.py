@@ -16,6 +16,8 @@ from routecast.streams.topics import DETAILS, METRICS, Topic
 
 _AT_ONCE: Final = 600
 """Subjects whose windows are described or closed in a second: 20 ms. At least one window is done at a tick."""
+_TOGETHER: Final = 300
+"""Targets for each second between ticks of whose windows something is made at the tick of their update; of more, 50 ms at a thousand, at the next one."""
 _BEHIND_MS: Final = 60_000
 """How long before the last details of another leader all of its windows had been published."""
 
@@ -39,22 +41,31 @@ class Windows:
         self.builder = DetailsBuilder(config, self.begin_ms, merge)
         self._closing = Closing(self.builder, self.begin_ms, max(0, int(published_ms) // PANE_MS * PANE_MS - _BEHIND_MS))
         self._services = sorted(config.services)
-        self._updated = self._undescribed = self._untold = False
+        self._together = _TOGETHER * max(1.0, config.intervals.snapshot_ms / 1000.0)
+        self._undescribed = self._untold = False
+        self._rest = 0
+        """Ticks that an update leaves to itself and to what is made of it."""
         self._at_ms = now_ms
 
     def update(self, now_ms: float, merge: Merge, totals: Mapping[str, TargetTotals] | None = None) -> None:
         """Let windows end with the last pane that is over. `totals` are the merge's, for whoever has them."""
         self.builder.update(now_ms, merge, totals)
         self._closing.look()
-        self._updated = self._undescribed = self._untold = True
+        self._undescribed = self._untold = True
+        self._rest = 2
+
+    @property
+    def many(self) -> bool:
+        """Whether what is made of an update is left to the next tick."""
+        return len(self.builder.targets) > self._together
 
     def publish(self, now_ms: float, term: int, seq: int) -> Iterator[Published]:
-        """What is ready at this tick: first details, then closed windows. Of many targets an update, each window and the details have ticks of their own."""
+        """What is ready at this tick: first details, then closed windows. Of many targets each window and the details have ticks of their own."""
         elapsed_s, self._at_ms = max(1.0, (now_ms - self._at_ms) / 1000.0), now_ms
         most = int(_AT_ONCE * elapsed_s)
         many = len(self.builder.targets) > most
-        updated, self._updated = self._updated, False
-        if updated and many:
+        resting, self._rest = self._rest > 0, max(0, self._rest - 1)
+        if many and resting:
             return
         if self._undescribed:
             self._undescribed = not self.builder.describe(most)
