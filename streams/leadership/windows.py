@@ -63,19 +63,19 @@ class Windows:
         """What is ready at this tick: first details, then closed windows. Of many targets each window and the details have ticks of their own."""
         elapsed_s, self._at_ms = max(1.0, (now_ms - self._at_ms) / 1000.0), now_ms
         most = int(_AT_ONCE * elapsed_s)
-        many = len(self.builder.targets) > most
+        crowded = len(self.builder.targets) > most
         resting, self._rest = self._rest > 0, max(0, self._rest - 1)
-        if many and resting:
+        if crowded and resting:
             return
         if self._undescribed:
             self._undescribed = not self.builder.describe(most)
-            if self._undescribed or many:
+            if self._undescribed or crowded:
                 return
         if self._untold:
             self._untold = False
             for service in self._services:
                 yield DETAILS, service.encode(), self.builder.record(service, term, seq), 0
-            if many:
+            if crowded:
                 return
         for record in self._closing.take(most):
             yield METRICS, record.key.encode(), record.encode(), record.partition
