@@ -57,12 +57,13 @@ class Alerts:
     Delivery: (id, version) names what was said. A leader that takes over from a checkpoint made after it was said goes on with it.
 
     Args:
-        config: objectives and thresholds.
+        config: objectives, thresholds, and how often they are checked.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("saved", "_woken", "_end_ms")
 
     def __init__(self, config: Config) -> None:
+        self._every_ms = float(config.intervals.alert_check_ms)
         self._rules = rules_of(config)
         self._counts = Counts()
         self._traffic = UsualTraffic(config.thresholds.throughput_per_min.minimum)
@@ -92,13 +93,16 @@ class Alerts:
         self._active = {_key(alert): alert for alert in map(loaded, alerts)}
 
     def check(self, period: Period, states: Mapping[str, State]) -> list[Alert]:
-        """What is to be said after this period; `states` by target id. A period that does not end after the last one says nothing.
+        """What is to be said after this period; `states` by target id. Nothing where it does not end after the last one, or no check is due.
 
         The caller's order of subjects must not change; new ones come behind the others.
         """
-        if period.end_ms <= self._end_ms:
+        before_ms = self._end_ms
+        if period.end_ms <= before_ms:
             return []
         self._take(period, states)
+        if period.end_ms // self._every_ms == before_ms // self._every_ms:
+            return []
         holding = self._judge.holding()
         fresh, changed = self._raise(holding, period.subjects, states)
         cleared = self._settle(holding, period.subjects, states)

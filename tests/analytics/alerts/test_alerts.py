@@ -116,6 +116,18 @@ def test_a_target_that_fails_wakes_somebody_once_and_tells_when_it_is_over() -> 
     assert not [alert for alert in room.run(1200) if alert.state != "cleared"]
 
 
+def test_alerts_are_checked_as_often_as_configured() -> None:
+    """At the same times whoever leads; what happens in between is counted all the same."""
+    room = Room(config(intervals={"alert_check_ms": 60_000}))
+    room.run(3600)
+    room.run(1030, failing={"a": 1.0})
+    room = room.successor()
+    said = [*room.run(20, failing={"a": 1.0}), *room.run(1200)]
+    assert said
+    assert {alert.at_ms % 60_000 for alert in said} == {0.0}
+    assert [alert.state for alert in said if alert.subject.id == "a" and alert.severity == "critical"][-1] == "cleared"
+
+
 def test_a_partial_failure_wakes_within_five_minutes() -> None:
     """30 % of the attempts to one target of four."""
     room = Room()
