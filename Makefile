@@ -66,7 +66,7 @@ study-sink: $(READY) ## 300,000 points through kills of the sink and of InfluxDB
 study-dashboards: $(READY) ## every query of the dashboards and alert rules on a day of twenty targets, timed, 3 minutes; ARGS="--live 1450" plays the demonstration beside it, 30 minutes
 	$(BIN)/python benchmarks/study_dashboards.py $(ARGS)
 
-study-incidents: $(READY) ## the troubles of the demonstration over ten seeds: what was noticed, how soon, and what else, 2 minutes
+study-incidents: $(READY) ## the troubles of the demonstration over ten seeds: what was noticed, how soon, and what else, 2 minutes; ARGS="--seeds 20"
 	$(BIN)/python benchmarks/study_incidents.py $(ARGS)
 
 study-trend: $(READY) ## trends right and false over noise and autocorrelation, beside two other rules, seconds
