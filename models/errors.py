@@ -54,8 +54,11 @@ class CheckFailed(RoutecastError):  # noqa: N818 - names what happened
     """Something that was checked is not as it should be; the text says what and where."""
 
 
+EXCLUDED = "excluded by the caller"
+
+
 class NoTarget(RoutecastError):  # noqa: N818 - the name is what the caller asks for: a target; there is none
-    """No target meets requirements that were marked strict.
+    """No target meets requirements that were marked strict, or the caller excluded all.
 
     `reasons` holds, for every target of the service, why it was left out.
     """
@@ -64,7 +67,8 @@ class NoTarget(RoutecastError):  # noqa: N818 - the name is what the caller asks
         self.service = service
         self.reasons = dict(reasons)
         listed = "; ".join(f"{target!r}: {reason}" for target, reason in self.reasons.items()) or "the service has no targets"
-        super().__init__(f"no target of service {service!r} meets the requirements ({listed}): relax them or drop strict=True")
+        advice = "exclude fewer" if set(self.reasons.values()) == {EXCLUDED} else "relax them or drop strict=True"
+        super().__init__(f"no target of service {service!r} meets the requirements ({listed}): {advice}")
 
 
 class StaleSnapshot(RoutecastError):  # noqa: N818 - names the thing that is stale

@@ -16,7 +16,7 @@ from routecast.analytics.routing.newcomers import capped_scores, capped_shares, 
 from routecast.analytics.routing.rate_limits import roominess
 from routecast.models.config import Routing, TargetConfig
 from routecast.models.decision import Decision, Explanation
-from routecast.models.errors import NoTarget
+from routecast.models.errors import EXCLUDED, NoTarget
 from routecast.models.requirements import NONE, Requirements
 from routecast.models.snapshot import RoutingSnapshot, TargetScore
 
@@ -109,7 +109,7 @@ def candidates(view: View, routing: Routing, requirements: Requirements, tried: 
     """
     left = [i for i, target in enumerate(view.targets) if not matches(target, requirements.excluded)]
     if not left:
-        raise NoTarget(routing_service(view), {target.id: "excluded by the caller" for target in view.targets})
+        raise NoTarget(routing_service(view), {target.id: EXCLUDED for target in view.targets})
     allowed = [i for i in left if view.entries[i].state != "drained"] or left  # an operator's word outlasts what failed and what is open
     kept = [i for i in allowed if view.targets[i].weight > 0] or allowed  # so does a weight of 0: an arm of an experiment keeps to its targets
     untried = [i for i in kept if view.targets[i].id not in tried] or kept
@@ -249,7 +249,7 @@ def why_not(view: View, i: int, tried: Collection[str], fitness: Fitness, requir
     """Why target `i` is no candidate; empty where it is."""
     target, entry = view.targets[i], view.entries[i]
     if matches(target, requirements.excluded):
-        return "excluded by the caller"
+        return EXCLUDED
     if target.id in tried:
         return "already tried"
     if entry.state not in USABLE:

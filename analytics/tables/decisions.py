@@ -24,6 +24,8 @@ _END_NUMBERS: Final = {
     "cost_usd": ("cost_usd", 1.0), "quality": ("quality", 1.0), "satisfaction": ("satisfaction", 1.0),
 }  # fmt: skip
 _NO_SHADOW: Final = ShadowRef(arm="", target="", propensity=math.nan)
+_REMEMBERED: Final = 10_000
+"""Pairs of a snapshot and a mask; most come close together."""
 _CONFIGURED: Final = ("provider", "model", "region")
 
 
@@ -96,6 +98,8 @@ class DecisionColumns:
             key = (decision.snapshot, decision.candidates, name or "")
             allowed = self._allowed.get(key)
             if allowed is None:
+                if len(self._allowed) >= _REMEMBERED:
+                    self._allowed.clear()
                 allowed = self._allowed[key] = self._decoded(*key)
             found.append(allowed if chosen in allowed else None)
         return found

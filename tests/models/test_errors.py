@@ -4,7 +4,7 @@ import pytest
 
 import routecast
 from routecast.models import errors
-from routecast.models.errors import CallFailed, ConfigError, DecodeError, NoTarget, QueueFull, RoutecastError, StaleSnapshot
+from routecast.models.errors import EXCLUDED, CallFailed, ConfigError, DecodeError, NoTarget, QueueFull, RoutecastError, StaleSnapshot
 
 
 def test_every_error_has_the_one_root_and_is_public() -> None:
@@ -29,6 +29,11 @@ def test_no_target_says_why_for_every_target() -> None:
     assert (error.service, error.reasons) == ("chat", reasons)
     reasons.clear()
     assert error.reasons
+
+
+def test_no_target_where_all_are_excluded_says_what_helps() -> None:
+    """Dropping `strict` would not."""
+    assert str(NoTarget("chat", {"a": EXCLUDED, "b": EXCLUDED})).endswith("exclude fewer")
 
 
 def test_no_target_without_targets_says_so() -> None:
