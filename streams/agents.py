@@ -80,7 +80,7 @@ class Worker:
         self._table = self.app.Table("panes", key_type=bytes, value_type=bytes, changelog_topic=changelog)
         self.folding = Folding(clock, self._write, self._bury)
         self._garbage = Garbage(clock)
-        self.leading = Leading(config, clock, self.name, self._still_alive, self._garbage.quiet)
+        self.leading = Leading(config, clock, self.name, self.still_alive, self._garbage.quiet)
         self._measures = Measures(config, clock, self.folding, self.leading)
         self._flushes = Timing()
         self._vitals = WorkerVitals(self.name, clock, self._flushes, self.leading.ticks)
@@ -90,12 +90,12 @@ class Worker:
         self._tell_ready = ready
         self._generation = 0
         self._recovery: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self.app.agent(events)(self._fold)
         self.app.agent(control)(self._own_control)
         self.app.on_partitions_assigned.connect(self._assigned)
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.on_before_shutdown.connect(self._leave)
-        self.app.task(self._keep_time)
         self.app.task(self._flush_always)
         self.app.task(self._catch_up_always)
         self._metrics = metrics
@@ -156,7 +156,14 @@ class Worker:
     def _opened(self) -> AbstractAsyncContextManager[PartitionReader]:
         return reader(self._settings, group=self.app.conf.id)
 
+    def begin_watch(self) -> None:
+        """Keep time from the first partitions on: none can be lost before, and joining a group may take longer than its sessions."""
+        if self._watch is None:
+            self._seen_s = self._clock.monotonic_s()
+            self._watch = asyncio.create_task(self._keep_time())
+
     async def _assigned(self, *sent: Any, **_: Any) -> None:
+        self.begin_watch()
         pace_clients(self.app)
         assigned: set[TP] = sent[1]
         events = topic_name(self._settings, EVENTS)
@@ -189,7 +196,7 @@ class Worker:
 
     async def _keep_time(self) -> None:
         while not self.app.should_stop:
-            self._still_alive()
+            self.still_alive()
             self._seen_s = self._clock.monotonic_s()
             await asyncio.sleep(_PACE_S)
 
@@ -221,7 +228,7 @@ class Worker:
         _log.warning("the brokers have not let this worker go within %.0f s of being told to stop: it ends, nothing is lost", _LEAVE_S)
         os._exit(STALLED if failed else 0)
 
-    def _still_alive(self) -> None:
+    def still_alive(self) -> None:
         """End the process if its loop stood still longer than the session timeout."""
         stood_s = self._clock.monotonic_s() - self._seen_s
         if stood_s * 1000.0 > self._settings.session_timeout_ms:
@@ -229,7 +236,7 @@ class Worker:
             os._exit(STALLED)
 
     async def _write(self, partition: int, rows: Iterable[Row]) -> None:
-        self._still_alive()
+        self.still_alive()
         await self._learn(partition)
         await asyncio.gather(
             *(self._table.send_changelog(partition, key, value, key_serializer="raw", value_serializer="raw") for key, value in rows)
