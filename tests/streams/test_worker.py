@@ -145,3 +145,17 @@ def test_a_partition_that_cannot_be_recovered_for_long_does_not_fill_the_log() -
     """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert [line.split(": ")[-1].split()[-1] for line in ran.stderr.splitlines()] == ["again", "ready"] * 2
+
+
+def test_that_rows_are_not_streamed_is_no_complaint() -> None:
+    """Faust takes the topic it only writes for one that hangs, as soon as a worker runs for five minutes; of the events it is worth a line."""
+    program = """if True:
+        import logging.config
+        from faust.types import TP
+        from routecast.streams.worker import logging_configuration
+        logging.config.dictConfig(logging_configuration())
+        for topic in ("fleet.panes", "fleet.events"):
+            logging.getLogger("faust.transport.drivers.aiokafka").error("Stream has not started processing %r (started %s).", TP(topic, 1), "long ago")
+    """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ["fleet.events" in line for line in ran.stderr.splitlines()] == [True]
