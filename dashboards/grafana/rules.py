@@ -19,7 +19,7 @@ from routecast.models.severity import SEVERITIES, AlertKind, Severity
 SOURCE_UID: Final = "routecast-influxdb"
 FOLDER: Final = "routecast"
 EVERY_S: Final = 10
-"""As often as the stream looks."""
+"""As often as the stream looks unless it is told otherwise, and the shortest that Grafana knows."""
 _KEPT_S: Final = round(UNHEARD_MS / 1000)
 """As `routecast alerts list` has it."""
 _STALE_PERIODS: Final = 10.0
