@@ -16,7 +16,7 @@ from routecast.models.events import Control
 from routecast.models.snapshot import RoutingSnapshot
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter
-from routecast.streams.fork import renew_after_fork
+from routecast.streams.fork import renew_after_fork, tell_of_inheritance
 from routecast.streams.leadership.electing import Ballot
 from routecast.streams.leadership.elector import Elector
 from routecast.streams.leadership.leader import word_of
@@ -45,10 +45,15 @@ class Embedded:
         self._snapshots: dict[str, RoutingSnapshot] = {}
         self._details: dict[str, Details] = {}
         self._closing = False
+        self._inherited = False
         self._begin()
-        renew_after_fork(self, Embedded._begin)
+        renew_after_fork(self, Embedded._begin_anew)
         self._thread = threading.Thread(target=self._run, name="routecast-embedded", daemon=True)
         self._thread.start()
+
+    def _begin_anew(self) -> None:
+        self._inherited = True
+        self._begin()
 
     def _begin(self) -> None:
         self._emitters: list[Emitter] = []
@@ -109,7 +114,9 @@ class Embedded:
         return not self._thread.is_alive()
 
     def _wake(self, urgent: bool) -> None:  # noqa: FBT001 - the emitter's callback
-        if urgent:
+        if self._inherited:
+            tell_of_inheritance()
+        elif urgent:
             self._woken.set()
 
     def _run(self) -> None:

@@ -30,7 +30,7 @@ from routecast.streams.brokers.outgoing import Outgoing
 from routecast.streams.brokers.reading import PartitionReader, consumer, decoded
 from routecast.streams.clock import Clock
 from routecast.streams.emitter import LINGER_MS, Emitter
-from routecast.streams.fork import renew_after_fork
+from routecast.streams.fork import renew_after_fork, tell_of_inheritance
 from routecast.streams.pipeline import STATS_MS
 from routecast.streams.router import Router
 from routecast.streams.topics import DETAILS, EVENTS, MOST_EVENT_BYTES, SCORES, TRIPS, Topic
@@ -153,7 +153,9 @@ class Live:
         return not self._thread.is_alive()
 
     def _wake(self, urgent: bool) -> None:  # noqa: FBT001 - the emitter's callback
-        if urgent:
+        if self._loop is None:
+            tell_of_inheritance()
+        elif urgent:
             self._tell(self._urgent.set)
 
     def _tell(self, what: Callable[[], None]) -> None:

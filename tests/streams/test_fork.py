@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import random
 import signal
@@ -168,6 +169,26 @@ def test_a_child_leaves_an_inherited_connection_at_once_and_alone() -> None:
         with router.track(router.choose()):
             pass
         assert _until(lambda: (system := router.system()) is not None and system.requests_total == 1)
+
+
+def test_a_child_that_uses_an_inherited_connection_is_told_once_what_that_means() -> None:
+    """Else a server that forks its workers would report nothing, and nobody would know why."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("routecast.streams.fork").addHandler(handler)
+    with Router.connect_sync("memory://told", CONFIG) as router:
+
+        def child() -> object:
+            for _ in range(3):
+                router.start(router.choose()).finish()
+            return said
+
+        (told,) = _in_child(child)
+        assert "connect in each process" in told
+        router.start(router.choose()).finish()
+    logging.getLogger("routecast.streams.fork").removeHandler(handler)
+    assert said == []
 
 
 def test_a_child_can_connect_anew_under_the_same_name() -> None:
