@@ -5,6 +5,7 @@ They are written down here, plainly, and nowhere in the product: what an estimat
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -13,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.capacity.service_law import Law
 from routecast.analytics.simulation.servers import Done, Queueing, Server
 from routecast.analytics.simulation.simulator import EventQueue, Scheduled
 
@@ -165,6 +167,8 @@ class HiddenLaw(NamedTuple):
     """Of every request on its work; mean 1."""
     alone_ms: Callable[[float], float]
     """Of work."""
+    known: Callable[[float, float], Law]
+    """What the fit should find, of slots and of the mean work, ms: the law of its family that comes nearest."""
 
 
 def _same(_rng: np.random.Generator, n: int) -> Floats:
@@ -175,8 +179,13 @@ def _two_speeds(rng: np.random.Generator, n: int) -> Floats:
     return np.where(rng.random(n) < SLOW_SHARE, SLOW, FAST)
 
 
+def _batch(slots: float, work_ms: float) -> Law:
+    """In each of `work_ms` ÷ `STEP_MS` steps, that share of a full batch is new and adds its prefill to the step of all."""
+    return Law(float(int(2 * slots)), 1.0, 1.0 / (int(2 * slots) - 1) + PREFILL_MS / work_ms)
+
+
 LAWS: dict[LawName, HiddenLaw] = {
-    "sharing": HiddenLaw(Sharing, 2000.0, _same, float),
-    "batch": HiddenLaw(Batch, 4000.0, _same, lambda work_ms: steps_of(work_ms) * STEP_MS + PREFILL_MS),
-    "two speeds": HiddenLaw(Queueing, 1000.0, _two_speeds, float),
+    "sharing": HiddenLaw(Sharing, 2000.0, _same, float, lambda slots, _: Law(math.inf, slots, 1.0 / slots)),
+    "batch": HiddenLaw(Batch, 4000.0, _same, lambda work_ms: steps_of(work_ms) * STEP_MS + PREFILL_MS, _batch),
+    "two speeds": HiddenLaw(Queueing, 1000.0, _two_speeds, float, lambda slots, _: Law(slots, 1.0, 0.0)),
 }

@@ -146,7 +146,7 @@ def _alone_ms(fit: TargetFit, arrivals: Arrivals) -> float:
 def _reason(evidence: Evidence) -> str:
     said: list[str] = []
     if free := [f"{fit.target} was never seen with more than {fit.seen} calls open" for fit in evidence.fits if not fit.bounded]:
-        said.append(f"not known: {', '.join(free)}; up to 1.6 times that is taken for its bound")
+        said.append(f"not known: {', '.join(free)}; a bound near that is taken")
     if evidence.unknown:
         said.append(f"{', '.join(evidence.unknown)}: fewer than {LEAST_ANSWERS} answers, counted for nothing")
     return "; ".join(said)

@@ -7,7 +7,6 @@ play no part, arrivals are even within their half-second, and there are at most 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from routecast.analytics.capacity.replayed import Arrivals
 from routecast.analytics.capacity.scale import load_trend
 from routecast.analytics.capacity.service_law import Law, TargetFit, Work
 from routecast.analytics.capacity.sustainable import Told
-from routecast.analytics.capacity.target_fit import LEAST_ANSWERS, usable
+from routecast.analytics.capacity.target_fit import LEAST_ANSWERS
 from routecast.models.capacity import Capacity
 from routecast.models.rows import SLOT_MS
 
@@ -28,8 +27,10 @@ Ints = NDArray[np.int64]
 
 _MOST_POINTS = 1000
 """Quantiles that stand for a lognormal: as many as there are answers, so that resampling them is as uncertain as the answers are."""
-_NEIGHBOURS = ((1 / 1.2, 0.25), (1.0, 0.5), (1.2, 0.25))
-"""The fitted capacity comes from a grid in steps of a fifth: it and its neighbours, with how likely they are."""
+_BEYOND = 1.6
+"""An elastic target has a bound anywhere, in the logarithm, from what was seen at once to so many times that."""
+_NEIGHBOURS = np.array([[1 / 1.15, 1.0, 1.15], [0.25, 0.5, 0.25]])
+"""The fitted capacity comes from a grid in steps of a fifth: it and what is nearer to it than to its neighbours, with how likely they are."""
 
 
 class TargetRows(NamedTuple):
@@ -90,12 +91,12 @@ def _minutes(rows: ArrivalRows) -> float:
 def _fit(target: TargetRows) -> TargetFit:
     capacity, points = max(1.0, target.capacity), int(min(_MOST_POINTS, target.n))
     spread = np.exp(target.sigma * np.array([NormalDist().inv_cdf((i + 0.5) / points) for i in range(points)]))
-    laws = [((math.inf if target.elastic else max(1.0, capacity * factor), 1.0, 0.0), weight) for factor, weight in _NEIGHBOURS]
-    seen = max(1, int(capacity))
+    slots, weights = (np.geomspace(capacity, _BEYOND * capacity, 5), np.ones(5)) if target.elastic else (capacity * _NEIGHBOURS[0], _NEIGHBOURS[1])
+    slots = np.maximum(1.0, np.round(slots))
     return TargetFit(
-        target=target.target, law=usable(Law(*laws[1][0]), math.inf, seen), work=Work(target.service_s * 1000.0, 0.0, 0.0), spread=spread / spread.mean(),
-        n=int(target.n), seen=seen, laws=np.array([law for law, _ in laws]), weights=np.array([weight for _, weight in laws]),
-        fail_ratio=target.fail_ratio, fail_ms=target.fail_s * 1000.0, requests_per_s=target.requests_per_s,
+        target=target.target, law=Law(float(slots[len(slots) // 2]), 1.0, 0.0), work=Work(target.service_s * 1000.0, 0.0, 0.0), spread=spread / spread.mean(),
+        n=int(target.n), seen=max(1, int(capacity)), shown=0.0 if target.elastic else 1.0, laws=np.array([(c, 1.0, 0.0) for c in slots.tolist()]),
+        weights=weights / weights.sum(), fail_ratio=target.fail_ratio, fail_ms=target.fail_s * 1000.0, requests_per_s=target.requests_per_s,
     )  # fmt: skip
 
 

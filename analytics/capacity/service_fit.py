@@ -17,28 +17,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from routecast.analytics.capacity.law_grid import Pairs, beyond, highest_roof, ln_prior, pairs, roofs
 from routecast.analytics.capacity.occupancy import Occupancy
 from routecast.analytics.capacity.service_law import Law
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Pairs = tuple[Floats, Floats]
-"""Knees and slopes, pair by pair."""
-
 _LEAST_WORK, _QUICK = 0.02, 0.2
 """A bound under which a call got less than so much of what quick calls of its size take is unlikely, not impossible: clocks err."""
 _IMPOSSIBLE = 8.0
 """ln likelihood that such a call costs."""
 _SLOTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 75, 95, 120, 150, 200, 260, 340, 450, 600)
-_KNEES, _SLOPES = 8, 10
-_COARSE_CALLS = 700
-_STEPS = (1.8, 1.3)
-_BOUNDS = 8
-_STEP, _BEYOND = 0.2, math.log(1.6)
+_COARSE_CALLS, _COARSE_ROOFS, _FINE_ROOFS = 700, 16, 20
+_STAGES = 2
+_BOUNDS, _MARGIN = 8, 1.3
 _ALL = slice(None)
 _ALIKE = 10.0
 """Laws whose ln likelihood is lower by more are left out."""
+_CAUTION = 0.5
+"""What the likelihood counts for: bursts, clocks and odd spreads make calls tell less than independent lognormal ones."""
 
 
 class Calls(NamedTuple):
@@ -59,6 +57,8 @@ class Likely(NamedTuple):
     """[laws × 3]."""
     ln: Floats
     """ln of the likelihood × prior of each, up to a constant."""
+    ln_work: Floats
+    """Mean logarithm of the work, ms, that the calls took under each: a law that slows down earlier leaves less of their time to it."""
 
     @property
     def best(self) -> Law:
@@ -84,17 +84,17 @@ class LawFit:
         return self._coarsely().best
 
     def fit(self) -> Likely:
-        """The laws that are not out of the question, by likelihood and prior: a coarse grid on some of the calls, then finer ones around its best."""
+        """The laws that are not out of the question, by likelihood and prior: a coarse grid on some of the calls, then finer ones where it is likely."""
         found = self._coarsely()
-        for step in _STEPS:
-            best = found.best
-            bounds = self._over(_near(best.slots, self.seen), partial(_only, best))
-            found = self._over(_thinned(bounds), partial(_around, best, step))
-        return _kept(found)
+        for _ in range(_STAGES):
+            bounds = self._over(_near(found.best.slots, self.seen), partial(_with_none, found.best))
+            found = self._over(_thinned(bounds), partial(pairs, _roofs_of(found, self.seen)))
+        return _kept(found, self.seen)
 
     def _coarsely(self) -> Likely:
         every = slice(None, None, max(1, len(self._counts) // _COARSE_CALLS))
-        return self._over([c for c in _SLOTS if c < self.seen] + [math.inf], _grid, every)
+        heights = roofs(1.0, highest_roof(self.seen), _COARSE_ROOFS)
+        return self._over([c for c in _SLOTS if c < self.seen] + [math.inf], partial(pairs, heights), every)
 
     def work_ms(self, law: Law) -> Floats:
         """Work of every call that counts, ms alone, under a law; at least what its size makes possible."""
@@ -119,39 +119,19 @@ class LawFit:
         variance = np.maximum((work - ln_expected[possible, None]).var(axis=0), 1e-6) if possible.sum() > 1 else np.full(len(knees), 1e6)
         impossible = np.log(self._duration_ms[some][~possible]).sum() + _IMPOSSIBLE * (~possible).sum()
         ln = -0.5 * len(possible) * np.log(variance) - work.sum(axis=0) - at_end.sum(axis=0) - impossible
-        return Likely(np.stack([np.full(len(knees), slots), knees, slopes], axis=1), ln)
+        return Likely(np.stack([np.full(len(knees), slots), knees, slopes], axis=1), ln, work.mean(axis=0) if len(work) else np.zeros(len(knees)))
 
 
-def _grid(most: float) -> Pairs:
-    """Knees and slopes of a coarse grid where up to `most` are worked on at once; the first is no slope."""
-    knees = np.unique(np.round(np.geomspace(1.0, max(1.0, most - 1.0), _KNEES)))
-    pairs = [(1.0, 0.0)]
-    for knee in knees.tolist():
-        reach = max(1.0, most - knee)
-        pairs += [(knee, slope) for slope in np.geomspace(0.05 / reach, 1.5 / knee, _SLOPES).tolist()]
-        pairs.append((knee, 1.0 / knee))
-    return _columns(pairs)
+def _with_none(law: Law, _most: float) -> Pairs:
+    """No slope, and that of this law."""
+    return np.array([1.0, law.knee]), np.array([0.0, law.slope])
 
 
-def _only(law: Law, _most: float) -> Pairs:
-    return np.array([law.knee]), np.array([law.slope])
-
-
-def _around(best: Law, width: float, most: float) -> Pairs:
-    """Knees and slopes near a law, up to `width` times as large or small."""
-    if best.slope == 0:
-        slopes = np.array([0.0, 0.01, 0.02, 0.03, 0.05, 0.08]) * width / max(1.0, most - 1.0)
-        return np.ones(len(slopes)), slopes
-    knees = np.unique(np.maximum(1.0, np.round(best.knee * np.geomspace(1.0 / width, width, 7))))
-    pairs = [(1.0, 0.0)]
-    pairs += [(knee, best.slope * factor) for knee in knees.tolist() for factor in np.geomspace(1.0 / width, width, 9).tolist()]
-    pairs += [(knee, 1.0 / knee) for knee in knees.tolist()]
-    return _columns(pairs)
-
-
-def _columns(pairs: list[tuple[float, float]]) -> Pairs:
-    knees, slopes = np.array(pairs).T
-    return knees, slopes
+def _roofs_of(likely: Likely, seen: float) -> Floats:
+    """Roofs around those that are not out of the question; all where none is."""
+    slopes = likely.laws[(likely.ln > likely.ln.max() - _ALIKE) & (likely.laws[:, 2] > 0), 2]
+    low, high = (1.0 / slopes.max() / _MARGIN, 1.0 / slopes.min() * _MARGIN) if len(slopes) else (1.0, highest_roof(seen))
+    return roofs(low, min(high, highest_roof(seen)), _FINE_ROOFS)
 
 
 def _near(slots: float, seen: int) -> list[float]:
@@ -164,7 +144,7 @@ def _near(slots: float, seen: int) -> list[float]:
 
 def _thinned(bounds: Likely) -> list[float]:
     """Of the bounds that are not out of the question, at most eight: the best, none at all, and some between the others."""
-    kept = bounds.laws[bounds.ln > bounds.ln.max() - _ALIKE, 0]
+    kept = np.unique(bounds.laws[bounds.ln > bounds.ln.max() - _ALIKE, 0])
     few = kept[np.unique(np.linspace(0, len(kept) - 1, _BOUNDS - 1).round().astype(int))]
     return sorted({*few.tolist(), bounds.best.slots})
 
@@ -174,22 +154,13 @@ def _spread(low: int, high: int) -> list[float]:
 
 
 def _merged(parts: list[Likely]) -> Likely:
-    laws, ln = np.concatenate([part.laws for part in parts]), np.concatenate([part.ln for part in parts])
-    return Likely(laws, ln)
+    return Likely(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _kept(likely: Likely) -> Likely:
-    laws, index = np.unique(likely.laws, axis=0, return_index=True)
-    ln = likely.ln[index] + _ln_prior(laws)
-    ln -= ln.max()
-    kept = ln > -_ALIKE
-    return Likely(laws[kept], ln[kept])
-
-
-def _ln_prior(laws: Floats) -> Floats:
-    """Any size of the bound is as likely as any other, to 1.6 times what was seen; that nothing slows down as likely as that something does."""
-    bounds, place, laws_of = np.unique(laws[:, 0], return_inverse=True, return_counts=True)
-    ln_bounds = np.log(bounds[np.isfinite(bounds)])
-    widths = np.gradient(ln_bounds) if len(ln_bounds) > 1 else np.full(len(ln_bounds), _STEP)
-    mass: Floats = np.append(widths, [_BEYOND] * (len(bounds) - len(ln_bounds)))[place]
-    return np.log(mass) - np.where(laws[:, 2] > 0, np.log(np.maximum(1, laws_of[place] - 1)), 0.0)
+def _kept(likely: Likely, seen: float) -> Likely:
+    _, index = np.unique(likely.laws, axis=0, return_index=True)
+    kept = index[likely.ln[index] > likely.ln.max() - _ALIKE]
+    laws, of = beyond(likely.laws[kept], seen)
+    bounded = (laws[:, 0] < math.inf) | (laws[:, 2] > 0)
+    laws, of = laws[bounded], kept[of[bounded]]
+    return Likely(laws, _CAUTION * (likely.ln[of] - likely.ln.max()) + ln_prior(laws), likely.ln_work[of])

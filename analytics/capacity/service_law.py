@@ -68,6 +68,10 @@ class TargetFit:
     """[alternatives × 3] laws that the events leave possible."""
     weights: Floats
     """How likely each of them is; Σ = 1."""
+    scales: Floats | None = None
+    """By how much answers would take longer alone under each of them; None: by nothing."""
+    shown: float = 1.0
+    """How likely the calls make it that the bound is below what was seen, 0..1, whatever else is assumed."""
     fail_ratio: float = 0.0
     """Share of the calls that fail."""
     fail_ms: float = 0.0
@@ -81,13 +85,21 @@ class TargetFit:
 
     @property
     def bounded(self) -> bool:
-        """Whether a bound was seen or configured; else the law's stands for what was seen to be taken at once."""
-        likely = Law(*self.laws[int(np.argmax(self.weights))].tolist())
-        return min(likely.most, self.capacity) < math.inf
+        """Whether a bound was seen, rather likely than not, or configured; else the law's is what others of the service have."""
+        return self.shown >= 0.5 or self.capacity < math.inf
 
     def with_law(self, law: Law, *, requests_per_s: float | None) -> TargetFit:
         """The same target under another law and rate limit."""
         return replace(self, law=law, requests_per_s=requests_per_s)
+
+    def under(self, alternative: int) -> TargetFit:
+        """The same target under one of the laws that are possible, with what its answers then take alone."""
+        law = Law(*self.laws[alternative].tolist())
+        law = law._replace(slots=min(law.slots, self.capacity))
+        if self.scales is None:
+            return replace(self, law=law)
+        scale = float(self.scales[alternative])
+        return replace(self, law=law, work=Work(*(scale * part for part in self.work)), scales=self.scales / scale)
 
     def alone_ms(self, input_tokens: Floats, output_tokens: Floats) -> float:
         """Mean time of answers to these requests alone."""
