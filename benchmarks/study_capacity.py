@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the study and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="stretches and sets of targets for each law and trace (default: %(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="the first seed: constants were chosen on 0 to 2 (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed: constants were chosen on 0 to 9 (default: %(default)s)")
     parser.add_argument("--laws", nargs="+", choices=list(LAWS), default=list(LAWS), help="default: all")
     parser.add_argument("--traces", nargs="+", choices=["azure", "mooncake"], default=["azure", "mooncake"], help="default: both")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")

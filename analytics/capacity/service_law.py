@@ -71,7 +71,7 @@ class TargetFit:
     scales: Floats | None = None
     """By how much answers would take longer alone under each of them; None: by nothing."""
     shown: float = 1.0
-    """How likely the calls make it that the bound is below what was seen, 0..1, whatever else is assumed."""
+    """How likely it is that fewer calls than were open at once are all that it takes to fill it, 0..1."""
     fail_ratio: float = 0.0
     """Share of the calls that fail."""
     fail_ms: float = 0.0

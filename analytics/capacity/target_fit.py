@@ -159,7 +159,8 @@ def _normed(weights: Floats) -> Floats:
 
 def _reweighted(fit: TargetFit, factors: Floats) -> TargetFit:
     weights = _normed(fit.weights * factors)
-    return replace(fit, weights=weights).under(_middle(ln_most(fit.laws) - (0.0 if fit.scales is None else np.log(fit.scales)), weights))
+    shown = float(weights[ln_full(fit.laws) < math.log(fit.seen)].sum())
+    return replace(fit, weights=weights, shown=shown).under(_middle(ln_most(fit.laws) - (0.0 if fit.scales is None else np.log(fit.scales)), weights))
 
 
 def _middle(values: Floats, weights: Floats) -> int:
