@@ -25,7 +25,7 @@ _STUDENT_95 = 2.2
 """97.5 % quantile of Student's t with eleven degrees of freedom."""
 _FAMILY = 0.06
 """Standard deviation, in the logarithm, of what is left where several targets share the load: no law of the family is quite theirs, and whole routers choose
-a little otherwise than the rule that is played. Measured on 13 draws of seeds 0 to 4 of the study (docs/capacity.md)."""
+a little otherwise than the rule that is played. Measured on 13 draws of seeds 0 to 6 of the study (docs/capacity.md)."""
 
 Told = Callable[[float], object]
 """Called with the share of the work that is done, 0..1."""
