@@ -24,6 +24,7 @@ _SIDE = 0.975
 """Of a 95 % interval."""
 _MOVED: Final = 1.5
 _NOTHING: Final = 0.1
+_NOUNS: Final = {"error_rate": "failures", "response_time": "slow answers", "throughput": "silence", "quality": "poor quality"}
 
 
 class Words(NamedTuple):
@@ -59,8 +60,7 @@ def moved(alert: Active, judge: Judge, rate: float) -> bool:
 
 def ended(alert: Active, now_ms: float) -> str:
     """What to say when it is over."""
-    nouns = {"error_rate": "failures", "response_time": "slow answers", "throughput": "silence", "quality": "poor quality"}
-    return f"{_who(alert.subject)}: {nouns[alert.kind]} over, after {length_of(max(MINUTE_MS, now_ms - alert.started_ms))}"
+    return f"{_who(alert.subject)}: {_NOUNS[alert.kind]} over, after {length_of(max(MINUTE_MS, now_ms - alert.started_ms))}"
 
 
 def _evidence(alerts: Sequence[Active], rules: Sequence[Rule], judge: Judge) -> list[tuple[AlertEvidence, ...]]:
@@ -111,19 +111,27 @@ def figure(alert: Active, judge: Judge, rate: float) -> float:
 def _title(alert: Active, rule: Rule, judge: Judge, evidence: tuple[AlertEvidence, ...], rate: float) -> str:
     since = f"since {datetime.fromtimestamp(_began(alert, judge) / 1000.0, UTC):%H:%M} UTC"
     who, said = _who(alert.subject), evidence[0] if alert.calm_ms or not evidence[-1].bad else evidence[-1]  # the short window says nothing of what has stopped
-    share, span = said.bad / said.n if said.n else 0.0, length_of(said.window_ms)
-    if alert.kind == "error_rate":
-        if judge.down()[alert.place]:
-            place = alert.place
-            return f"{who} is out of service {since}: {judge.down_bad[place]:,.0f} of {judge.down_n[place]:,.0f} attempts failed"
-        return f"{who}: {_percent(share)} of {said.n:,} attempts in {span} failed, {since}; {_percent(rule.allowed)} may"
-    if alert.kind == "response_time":
-        if rule.unit == "ms":
-            return f"{who}: answers take {_seconds(said.value or 0.0)} on average in {span}, {since}; the limit is {_seconds(rule.threshold)}"
-        return f"{who}: {_percent(share)} of {said.n:,} answers in {span} were slower than the objective, {since}; {_percent(rule.allowed)} may be"
+    if alert.kind == "error_rate" and judge.down()[alert.place]:
+        place = alert.place
+        return f"{who} is out of service {since}: {judge.down_bad[place]:,.0f} of {judge.down_n[place]:,.0f} attempts failed"
     if alert.kind == "throughput":
         return f"{who}: {rate:,.0f} requests in the last minute where there usually are many more, {since}"
-    return f"{who}: quality {1.0 - share:.2f} over {said.n:,} judgements in {span}, {since}; {1.0 - rule.allowed:.2f} is asked for"
+    return f"{who}: {_shown(alert.kind, rule, said, since)}"
+
+
+def _shown(kind: str, rule: Rule, said: AlertEvidence, since: str) -> str:
+    """What a window shows of failures, slow answers or quality."""
+    span = length_of(said.window_ms)
+    if not said.n:
+        return f"{_NOUNS[kind]} {since}; nothing in {span} tells whether that is over"
+    if rule.unit == "ms":
+        return f"answers take {_seconds(said.value or 0.0)} on average in {span}, {since}; the limit is {_seconds(rule.threshold)}"
+    share = said.bad / said.n
+    if kind == "error_rate":
+        return f"{_percent(share)} of {said.n:,} attempts in {span} failed, {since}; {_percent(rule.allowed)} may"
+    if kind == "response_time":
+        return f"{_percent(share)} of {said.n:,} answers in {span} were slower than the objective, {since}; {_percent(rule.allowed)} may be"
+    return f"quality {1.0 - share:.2f} over {said.n:,} judgements in {span}, {since}; {1.0 - rule.allowed:.2f} is asked for"
 
 
 def _began(alert: Active, judge: Judge) -> float:

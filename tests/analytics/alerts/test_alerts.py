@@ -116,6 +116,15 @@ def test_a_target_that_fails_wakes_somebody_once_and_tells_when_it_is_over() -> 
     assert not [alert for alert in room.run(1200) if alert.state != "cleared"]
 
 
+def test_an_alert_of_a_target_that_nobody_asks_any_more_says_so() -> None:
+    """Not that none of no attempts failed."""
+    room = Room()
+    room.run(3600)
+    room.run(600, failing={"b": 1.0})
+    silent = next(alert for alert in room.run(1800, n=0) if alert.subject.id == "b" and alert.state == "updated")
+    assert silent.title == "Target b (p-b m): failures since 01:00 UTC; nothing in 5 min tells whether that is over"
+
+
 def test_alerts_are_checked_as_often_as_configured() -> None:
     """At the same times whoever leads; what happens in between is counted all the same."""
     room = Room(config(intervals={"alert_check_ms": 60_000}))
