@@ -146,7 +146,7 @@ def test_a_configuration_can_be_a_policy(backtest: Command, recording: Path, tmp
         (("--trace", "mooncake"), 3, "set ROUTECAST_TRACES"),
         (("FILE", "--policy", "best"), 2, "no policy"),
         (("FILE", "--policy", "random", "--policy", "random"), 2, "named twice"),
-        (("FILE", "--fail-if", "p95>2"), 3, "there is no metric 'p95'; there are mean_ms"),
+        (("FILE", "--fail-if", "p95>2"), 2, "there is no metric 'p95'; there are mean_ms"),
         (("FILE", "--labels", "nowhere.toml"), 3, "'nowhere.toml' does not exist"),
     ],
 )

@@ -60,6 +60,7 @@ WRONG: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     (2, "--duration 5: the demonstration has its troubles within 60 to 3600 s", ("demo", "--duration", "5")),
     (2, "no policy 'perfomance'; did you mean 'performance'?", ("policy", "set", "perfomance")),
     (2, "no policy 'perfomance'; did you mean 'performance'?, or write NAME=FILE.toml", ("backtest", "empty", "--policy", "perfomance")),
+    (2, "no policy 'perfomance'; did you mean 'performance'?", ("replay", "empty", "--policy", "perfomance")),
     (2, "'nowhere/a.html': there is no folder 'nowhere'", ("backtest", "empty", "--html", "nowhere/a.html")),
     (2, "did you mean routing.policy", ("config", "explain", "routing.polcy")),
     (2, "no service 'caht'; did you mean 'chat'?", ("route", "explain", "--offline", "--service", "caht")),

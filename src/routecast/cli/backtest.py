@@ -15,6 +15,9 @@ from routecast.cli.progress import Progress
 from routecast.cli.render import complain, form, show_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from routecast.analytics.backtest.condition import Condition
     from routecast.backtest.fleet import Candidate
     from routecast.backtest.input import Input
     from routecast.backtest.traces import TraceName
@@ -66,8 +69,7 @@ def backtest(
     Every policy meets the same requests, the same luck and the recorded troubles. What is printed is simulated with fitted service times; beside
     it stands what the recorded decisions themselves tell, and where the two differ, why.
     """
-    from routecast.analytics.backtest.condition import condition  # noqa: PLC0415 - numpy and the pipeline are slow to import
-    from routecast.backtest.report import Asked, backtest  # noqa: PLC0415
+    from routecast.backtest.report import Asked, backtest  # noqa: PLC0415 - numpy and the pipeline are slow to import
     from routecast.cli.backtest_print import print_backtest, raise_failures  # noqa: PLC0415
 
     if (file is None) == (trace is None):
@@ -78,7 +80,7 @@ def backtest(
         if path is not None and not path.parent.is_dir():  # before the minutes that it takes
             raise typer.BadParameter(f"{str(path)!r}: there is no folder {str(path.parent)!r}")
     names = _names(policy or DEFAULT)
-    conditions = tuple(condition(text, list(names)) for text in fail_if or ())
+    conditions = _conditions(fail_if or (), list(names))
     every = range(seed, seed + seeds)
     played = _recorded(file, config, service, every, requests, json=json) if file is not None else _traced(trace or "", every, requests)
     candidates = [_candidate(name, path, played) for name, path in names.items()]
@@ -92,6 +94,16 @@ def backtest(
     else:
         print_backtest(report, form(json=False, plain=plain))
     raise_failures(report)
+
+
+def _conditions(texts: Sequence[str], names: list[str]) -> tuple[Condition, ...]:
+    from routecast.analytics.backtest.condition import condition  # noqa: PLC0415 - numpy is slow to import
+    from routecast.models.errors import ConfigError  # noqa: PLC0415
+
+    try:
+        return tuple(condition(text, names) for text in texts)
+    except ConfigError as error:
+        raise typer.BadParameter(f"--fail-if {error}") from None
 
 
 def _names(asked: list[str] | tuple[str, ...]) -> dict[str, Path | None]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from routecast.cli.names import require
 from routecast.cli.progress import Progress
 from routecast.cli.render import complain, form, show, show_json, show_rows
 
 
 def compare(file: Path, policies: Sequence[str], service: str | None, *, json: bool, plain: bool) -> None:
     """Ask them all, and print the table."""
+    from routecast.analytics.balance import POLICIES  # noqa: PLC0415 - only where it is asked for
     from routecast.choices import compare_choices  # noqa: PLC0415 - pandas is slow to import
 
+    require("policy", policies, POLICIES)
     with Progress("comparing", json=json) as progress:
         found = compare_choices(file, policies, service=service, tell=progress.tell)
     if json:
