@@ -22,6 +22,12 @@ def test_nothing_stays_nothing() -> None:
     assert np.isnan(significant(np.array([np.nan]))).all()
 
 
+def test_what_fades_for_days_stays_a_number() -> None:
+    """However little is left."""
+    values = [1.23456789e-16, 1.23456789e-17, 1e-310, 5e-324]
+    assert significant(np.array(values)).tolist() == [1.23457e-16, 1.23456789e-17, 1e-310, 5e-324]
+
+
 def test_many_figures_are_rounded_as_one_is() -> None:
     """Of all sizes, and what is infinite stays so."""
     values = [0.0, 1.0, 999_999.5, 0.1234565, 1e-12, 123_456_789.0, 2.0 / 3.0, float("inf")]
