@@ -184,7 +184,7 @@ class Intervals(Group):
     snapshot_ms: float = Field(default=1000, ge=100, le=300_000, description="between routing snapshots")
     metrics_ms: float = Field(default=10_000, ge=1000, le=60_000, description="between details records")
     analysis_ms: float = Field(default=60_000, ge=1000, le=3_600_000, description="between analyses of trends, capacity and recommendations")
-    alert_check_ms: float = Field(default=10_000, ge=1000, le=3_600_000, description="between checks of alerts; each is made at a details record")
+    alert_check_ms: float = Field(default=10_000, ge=1000, le=600_000, description="between checks of alerts; each is made at a details record")
     election_ms: float = Field(
         default=600_000, ge=0, le=86_400_000, description="between looks at the evidence that tells policy `auto` which one to follow; 0: never, `performance`"
     )

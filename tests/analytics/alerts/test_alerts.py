@@ -15,8 +15,9 @@ from routecast.analytics.alerts.alerts import Alerts
 from routecast.analytics.alerts.rules import rules_of
 from routecast.analytics.alerts.silences import Match
 from routecast.analytics.checkpoint import pack, restore, state_of, unpack
+from routecast.analytics.insights.standing import UNHEARD_MS
 from routecast.analytics.windows.period import Period
-from routecast.models.config import TargetConfig
+from routecast.models.config import Intervals, TargetConfig
 from routecast.models.insights import Alert, Subject, decode_insight, encode_insight
 from routecast.models.snapshot import State
 
@@ -114,6 +115,16 @@ def test_a_target_that_fails_wakes_somebody_once_and_tells_when_it_is_over() -> 
     assert [(alert.incident, alert.severity) for alert in over if alert.notify] == [(page.incident, "critical")]
     assert "failures over" in next(alert.title for alert in over if alert.notify)
     assert not [alert for alert in room.run(1200) if alert.state != "cleared"]
+
+
+def test_an_alert_that_lasts_is_heard_of_in_time_however_seldom_alerts_are_checked() -> None:
+    """Who reads takes an alert for over of which nothing was said for longer."""
+    most_ms = next(limit.le for limit in Intervals.model_fields["alert_check_ms"].metadata if hasattr(limit, "le"))
+    room = Room(config(intervals={"alert_check_ms": most_ms}))
+    room.run(3600)
+    said = [alert.at_ms for alert in room.run(6 * 3600, failing={"b": 0.5}) if alert.subject.id == "b"]
+    assert len(said) > 5
+    assert max(later - earlier for earlier, later in itertools.pairwise(said)) <= UNHEARD_MS
 
 
 def test_an_alert_of_a_target_that_nobody_asks_any_more_says_so() -> None:
