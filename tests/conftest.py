@@ -22,7 +22,7 @@ from hypothesis import settings
 
 from routecast.models.config import Config, Kafka
 from routecast.servers import influxd
-from routecast.servers.kafka import LocalBroker, free_port, missing_tools
+from routecast.servers.kafka import LocalBroker, free_port, missing_tools, start_cluster
 from routecast.streams.configuration import load_config
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -81,6 +81,21 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
 def kafka(bootstrap: str) -> Kafka:
     """How to reach a broker on which no other test has anything under this prefix."""
     return Kafka(bootstrap=bootstrap, prefix=f"test-{uuid.uuid4().hex[:8]}.")
+
+
+@pytest.fixture
+def start_brokers(broker_tools: None, tmp_path: Path) -> Iterator[Callable[[int], Sequence[LocalBroker]]]:
+    """Starts a cluster of so many brokers; they end with the test."""
+    del broker_tools
+    started: list[LocalBroker] = []
+
+    def start(brokers: int) -> Sequence[LocalBroker]:
+        started.extend(start_cluster(tmp_path, brokers))
+        return started
+
+    yield start
+    for broker in started:
+        broker.kill()
 
 
 class InfluxServer(NamedTuple):

@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from routecast.servers.kafka import VERSION, BrokerUnavailable, LocalBroker, free_ports, missing_tools, start_cluster
+from routecast.servers.kafka import VERSION, BrokerUnavailable, LocalBroker, free_ports, missing_tools
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 PLACE = TopicPartition("kept", 0)
@@ -80,18 +80,9 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
         broker.start()
 
 
-@pytest.fixture
-def cluster(broker_tools: None, tmp_path: Path) -> Iterator[Sequence[LocalBroker]]:
-    """Three brokers."""
-    del broker_tools
-    brokers = start_cluster(tmp_path, 3)
-    yield brokers
-    for broker in brokers:
-        broker.kill()
-
-
-def test_a_cluster_loses_and_doubles_nothing_when_a_broker_dies(cluster: Sequence[LocalBroker], run: Run) -> None:
+def test_a_cluster_loses_and_doubles_nothing_when_a_broker_dies(start_brokers: Callable[[int], Sequence[LocalBroker]], run: Run) -> None:
     """A topic on three brokers, an idempotent producer, the leader of the partition killed in between."""
+    cluster = start_brokers(3)
     bootstrap = ",".join(broker.bootstrap for broker in cluster)
     sent = [b"%d" % i for i in range(3000)]
     run(_make_topic(bootstrap, replication=3, **{"min.insync.replicas": "2"}))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from routecast.models.config import Config, Kafka
 from routecast.models.errors import ConfigError
-from routecast.servers.kafka import LocalBroker, start_cluster
+from routecast.servers.kafka import LocalBroker
 from routecast.streams.brokers.admin import create_topics
 from routecast.streams.brokers.kafka import addressed, paced
 from tests.conftest import TARGETS, Worker
@@ -45,21 +45,12 @@ def test_whoever_asks_for_metadata_too_often_waits_and_shares_the_answer(run: Ca
     assert len(asked) == 4
 
 
-@pytest.fixture
-def two_brokers(broker_tools: None, tmp_path: Path) -> Iterator[Sequence[LocalBroker]]:
-    """A cluster whose topics are on one broker each."""
-    del broker_tools
-    brokers = start_cluster(tmp_path, 2)
-    yield brokers
-    for broker in brokers:
-        broker.kill()
-
-
 def test_a_worker_leaves_the_brokers_in_peace_while_partitions_have_no_leader(
-    two_brokers: Sequence[LocalBroker], tmp_path: Path, start_worker: Callable[..., Worker], run: Callable[[Coroutine[Any, Any, Any]], Any],
+    start_brokers: Callable[[int], Sequence[LocalBroker]], tmp_path: Path, start_worker: Callable[..., Worker], run: Callable[[Coroutine[Any, Any, Any]], Any],
     eventually: Callable[..., None],
 ) -> None:  # fmt: skip
-    """Its clients would ask the one that is left a thousand times a second who leads them."""
+    """Its clients would ask the one that is left who leads them, as often as it answers."""
+    two_brokers = start_brokers(2)
     settings = Kafka(bootstrap=",".join(broker.bootstrap for broker in two_brokers), replication=1)
     run(create_topics(settings))
     file = tmp_path / "routecast.toml"
