@@ -31,7 +31,7 @@ from routecast.analytics.capacity.attempts import OK, Attempts
 from routecast.analytics.capacity.capacity import capacity_of
 from routecast.analytics.capacity.replayed import Arrivals
 from routecast.analytics.capacity.service_law import TargetFit, Work
-from routecast.analytics.capacity.sustainable import Search
+from routecast.analytics.capacity.sustainable import FAMILY, STUDENT_95, Search
 from routecast.analytics.simulation.arrivals import FIXED_SHARE, FIXED_SIGMA, PER_TOKEN_SIGMA, Requests, Traffic, lognormal_demand
 from routecast.analytics.simulation.servers import Call, Done, Queueing, Server
 from routecast.analytics.simulation.simulator import EventQueue
@@ -251,7 +251,15 @@ def table(rows: Sequence[Row]) -> str:
             f"interval covers {covered} of {len(mine)}, {open_} of them open above; with laws known {of_known:.1%}; "
             f"Erlang-C {statistics.fmean(of_textbook):.1%}"
         )
+    lines.append(f"standard deviation of the errors beyond what the fits leave open, in the logarithm: {left_over(rows):.3f} (intervals count {FAMILY})")
     return "\n".join(lines)
+
+
+def left_over(rows: Sequence[Row]) -> float:
+    """What is left of the squared errors when the variance over the laws that each fit leaves open is taken away, as a standard deviation."""
+    errors = [math.log(row.estimate / row.truth) ** 2 for row in rows]
+    opened = [(math.log(row.estimate / row.low) / STUDENT_95) ** 2 - FAMILY**2 for row in rows]
+    return math.sqrt(max(0.0, statistics.fmean(errors) - statistics.fmean(opened)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -21,9 +21,9 @@ _EMPTIEST, _FULLEST = 0.05, 1.3
 _CLOSE = 1.01
 """Ratio of loads at which a search ends; neighbours differ by less than two runs do."""
 _STRIDE = 1.12
-_STUDENT_95 = 2.2
+STUDENT_95 = 2.2
 """97.5 % quantile of Student's t with eleven degrees of freedom."""
-_FAMILY = 0.06
+FAMILY = 0.06
 """Standard deviation, in the logarithm, of what is left where several targets share the load: no law of the family is quite theirs, and whole routers choose
 a little otherwise than the rule that is played. Measured on 13 draws of seeds 0 to 6 of the study (docs/capacity.md)."""
 
@@ -94,6 +94,6 @@ def found(search: Search, fits: Sequence[TargetFit], seed: int, tell: Told | Non
         all_drawn.append(again)
         if tell is not None:
             tell((number + 1) / DRAWS)
-    mean, family = float(np.mean(loads)), _FAMILY if len(fits) > 1 else 0.0
-    half = _STUDENT_95 * math.hypot(float(np.std(loads, ddof=1)), family)
+    mean, family = float(np.mean(loads)), FAMILY if len(fits) > 1 else 0.0
+    half = STUDENT_95 * math.hypot(float(np.std(loads, ddof=1)), family)
     return Found(math.exp(mean), math.exp(mean - half), math.exp(mean + half), tuple(all_drawn))
