@@ -150,9 +150,8 @@ INERT: list[tuple[str, Any]] = [
     ("influx.read_token_file", "x"),
     ("influx.admin_token_file", "x"),
 ]
-"""Keys whose part does not exist yet, the region, which acts only where a request asks for one, those of `Router.call`, which must not change
-what `choose` does (tests/streams/test_calling.py and test_waiting.py look at what they do), elections (tests/test_auto.py does), limits of a day,
-which only capacity reckons with, and how the log is reached."""
+"""Keys that decisions do not hang on: the region, which acts only where a request asks for one, those of `Router.call` (what they do: tests/streams/calls),
+elections (tests/test_auto.py), limits of a day, which only capacity reckons with, alerts and what else is for people, how log and InfluxDB are reached."""
 
 
 def _changed(key: str, value: object) -> set[str]:
@@ -174,8 +173,8 @@ def test_a_key_changes_what_it_should_and_nothing_else(key: str, value: object, 
 
 
 @pytest.mark.parametrize(("key", "value"), INERT, ids=[act[0] for act in INERT])
-def test_a_key_without_its_part_changes_nothing(key: str, value: object) -> None:
-    """It is read and checked, and steers nothing yet."""
+def test_a_key_of_something_else_changes_nothing(key: str, value: object) -> None:
+    """Of what routers decide and what the leader tells them."""
     assert _changed(key, value) == set()
 
 

@@ -135,7 +135,7 @@ async def reach(settings: Kafka) -> None:
 def pace(client: AIOKafkaClient) -> None:
     """Have a client ask for metadata at most eight times a second; again is as good as once.
 
-    While a partition has no leader, aiokafka asks again as soon as it is answered: a thousand times a second, half of a broker's core.
+    While a partition has no leader, aiokafka asks again as soon as it is answered, which keeps it and the broker busy with nothing else.
     """
     if "force_metadata_update" not in vars(client):
         client.force_metadata_update = paced(client.force_metadata_update)
